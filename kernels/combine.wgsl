@@ -13,6 +13,7 @@ override ADD: u32;
 struct Params {
   K: u32,
   vectors: u32, // vec4f a row, padding included
+  weights_at: u32, // where the weights start
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -34,7 +35,7 @@ fn main(
   }
   var sum = vec4f();
   for (var k = 0u; k < p.K; k++) {
-    let weight = weights[t * p.K + k];
+    let weight = weights[p.weights_at + t * p.K + k];
     if (weight != 0) {
       sum += weight * x[(t * p.K + k) * p.vectors + i % p.vectors];
     }

@@ -22,6 +22,7 @@ override ADD: u32;
 struct Params {
   K: u32,
   y_stride: u32, // floats a row of y
+  weights_at: u32, // where the weights start
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
@@ -40,8 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let expert = ids[assignment] - part.first_expert; // wraps to a large number below the part
     if (expert < part.experts) {
       let own = strided8(expert, min(row, part.rows - 1), assignment, i % (TEAM / SIDES), TEAM / SIDES);
-      sum.rows.lo += weights[assignment] * own.rows.lo;
-      sum.rows.hi += weights[assignment] * own.rows.hi;
+      sum.rows.lo += weights[p.weights_at + assignment] * own.rows.lo;
+      sum.rows.hi += weights[p.weights_at + assignment] * own.rows.hi;
     }
   }
   sum = team_sum(sum, lane);

@@ -1,8 +1,10 @@
 // Router: the K largest scores, softmax or sigmoid of the gate's logits, from all experts or from
-// the best groups; or sparsemixer's two; equal: the lowest first; and the rows that experts take
+// the best groups; or sparsemixer's two; equal: the lowest first; the rows that experts take; and
+// the sigmoid that shared experts are weighed by
 //
 //   w [E, D] packed: the gate, with a bias of its own or none   x [T, D] f32   norm [D] f32   bias [E] f32
-//   ->   ids [T, K] u32   weights [T, K] f32
+//   share [1, D] f32 in panels of eight rows: the gate of shared experts (SHARE 1)
+//   ->   ids [T, K] u32   weights [T, K] f32, and at share_at the shared experts' [T]
 //        y: the normed rows, [T, D] f32 (ROWS 1) or int8 (ROWS 2: quantize.wgsl); none (ROWS 0)
 //
 // weight = score * factor, divided by max(sum + added, least) over the K chosen if normalised; a
@@ -22,8 +24,9 @@ override THREADS: u32;
 override TEAM: u32;
 override NORM: u32;
 override ROWS: u32;
-override EXPERTS: u32; // E, the size of what the workgroup keeps
+override EXPERTS: u32; // E, the size of what the workgroup keeps; not less than the teams
 override RULE: u32;
+override SHARE: u32;
 
 const AT_ONCE = 1u; // a unit of f32 weights is sixteen loads
 
@@ -42,6 +45,7 @@ struct Params {
   least: f32, // that the sum is
   factor: f32,
   jitter: f32, // RULE 2
+  share_at: u32, // SHARE 1
 }
 
 @group(0) @binding(2) var<uniform> p: Params;
@@ -50,6 +54,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(7) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<u32>;
+@group(0) @binding(9) var<storage, read> share: array<vec4f>;
 
 var<workgroup> logits: array<f32, EXPERTS>;
 // what experts are chosen by, as words that compare as the numbers do; at the end the scores
@@ -168,6 +173,30 @@ fn store_row(t: u32, factor: f32, lane: u32) {
   }
 }
 
+// Row t of x, before its norm's factor, times the gate of shared experts; by way of `chosen`.
+// Contains barriers: call it in uniform control flow.
+fn share_of(t: u32, lane: Lane) -> f32 {
+  var sum = Sums();
+  for (var c = lane.index; c < part.groups * 8; c += THREADS) {
+    var value = x[t * part.groups * 8 + c];
+    if (NORM == 1) {
+      value *= norm[c];
+    }
+    sum.rows.lo += value * vec4f(share[c * 8].x, share[c * 8 + 2].x, share[c * 8 + 4].x, share[c * 8 + 6].x);
+  }
+  let four = team_sum(sum, lane).rows.lo;
+  if (lane.index % TEAM == 0) {
+    chosen[lane.index / TEAM] = bitcast<u32>(four.x + four.y + four.z + four.w);
+  }
+  workgroupBarrier();
+  var all = 0.0;
+  for (var team = 0u; team < THREADS / TEAM; team++) {
+    all += bitcast<f32>(chosen[team]);
+  }
+  workgroupBarrier(); // others are chosen there
+  return all;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, lane: Lane) {
   let t = group_index(group, groups);
@@ -175,6 +204,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let i = lane.index % TEAM;
   let E = part.rows; // EXPERTS: software adapters unroll loops whose length is a constant
   var factor = 1.0;
+  var share_logit = 0.0;
+  if (SHARE == 1) {
+    share_logit = share_of(t, lane);
+  }
   for (var first = 0u; first < E; first += THREADS / TEAM * 8) {
     let row = first + team * 8;
     let sum = sums8(0, min(row, (E - 1) / 8 * 8), t, lane);
@@ -193,6 +226,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   workgroupBarrier();
+  if (SHARE == 1 && lane.index == 0) {
+    weights[p.share_at + t] = 1 / (1 + exp(-share_logit * factor));
+  }
   if (ROWS == 1) {
     store_row(t, factor, lane.index);
   } else if (ROWS == 2) {

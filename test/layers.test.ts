@@ -125,6 +125,7 @@ const MAX_MODEL_LINES = 250;
 /** Kernels without a plain TypeScript form of their name, each with its reason. */
 const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/attention_latent.wgsl": "attention, where values are a part of the keys that all heads share",
+  "kernels/attention_turn.wgsl": "qk_norm, clip, rope, append and attention in one dispatch",
   "kernels/choose_best.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_draw.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
   "kernels/choose_greedy.wgsl": "the plain form is src/engine/sampler.ts, with which the host chooses",
@@ -132,6 +133,7 @@ const NO_TWIN: Readonly<Record<string, string>> = {
   "kernels/head_rows.wgsl": "computes nothing: the plain heads and latent read columns where they lie",
   "kernels/latent_turn.wgsl": "latent, qk_norm, rope and append in one dispatch",
   "kernels/qkv_few.wgsl": "matmul, rope and append in one dispatch",
+  "kernels/qkv_mixed.wgsl": "rms_norm and a matmul for each of q, k and v in one dispatch",
   "kernels/qkv_turn.wgsl": "qk_norm, clip, rope and append in one dispatch",
   "kernels/qkv_vec.wgsl": "rms_norm, matmul, rope and append in one dispatch",
   "kernels/combine.simd.ts": "the plain expert_down adds each expert's weighted result as it goes",

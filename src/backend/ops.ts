@@ -337,8 +337,10 @@ export interface Ops {
   /**
    * The experts that the layer's router chooses, in f32; equal logits (with a bias: equal sums):
    * the lowest expert first.
+   * @param beside what ffn() computes of the same rows afterwards, if anything: a backend may
+   * compute its gate along
    */
-  route(x: Tensor, router: Router): Routes;
+  route(x: Tensor, router: Router, beside?: Ffn | null): Routes;
   /**
    * Σₖ weightₖ · w2(silu(w1 x) * (w3 x)) over each token's experts, or what their rule says:
    * [T, D].

@@ -10,9 +10,9 @@ import { maxRows } from "./work.ts";
 const CHUNK = 32;
 
 /**
- * Computes one token, two, and a chunk; and where the backend chooses tokens, as many as may be in
- * flight, greedy and drawn. No session may hold KV blocks or slots of states yet: the steps write
- * to the first ones.
+ * Computes one token, two, a chunk, and a late token; and where the backend chooses tokens, as many
+ * as may be in flight, greedy and drawn. No session may hold KV blocks or slots of states yet: the
+ * steps write to the first ones.
  * @param positions room of the KV store
  * @param together further numbers of tokens, each with logits, one for each of as many sessions;
  * of no more rows than a step of sessions has
@@ -42,6 +42,8 @@ export async function warmUp(
   // One token; two of a prompt, which use other attention kernels; and a chunk.
   const sizes = [1, 2, CHUNK].map((size) => Math.min(size, ops.maxTokens, positions));
   for (const size of new Set(sizes)) await ops.read(await forward(zeros(size)));
+  // And one so late that its positions are split, if the store has room for such.
+  await ops.read(await forward({ ...zeros(1), positions: Uint32Array.of(positions - 1) }));
   const { choosing } = ops;
   if (!choosing) return;
   for (const temperature of [0, 1]) {

@@ -115,7 +115,7 @@ export async function forward(
     const g = norm(x, layer.ffnNorm);
     const outputs: Tensor[] = [];
     if (layer.router && layer.experts) {
-      const routes = ops.route(g, layer.router); // [T, K]
+      const routes = ops.route(g, layer.router, layer.orders.ffn ? null : layer.ffn); // [T, K]
       await watch?.(next.router++, routes);
       outputs.push(await ops.moe(g, routes, layer.experts, layer.orders.experts));
     }

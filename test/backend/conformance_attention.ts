@@ -369,7 +369,9 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
       const want = sequences.flatMap((s, t) => [
         ...timelines[layer]!.attend(s, batch.positions[t]!, row(t), layers[layer]!),
       ]);
-      expectClose(got, Float64Array.from(want), heads * headDim);
+      // Rows are read from another kernel than the one that turned the keys of the cache: one that
+      // lies between two f16 may be the other one there. Without rounding they are equal enough.
+      expectClose(got, Float64Array.from(want), heads * headDim, kv === "f16" ? 1e-6 : undefined);
     }
   }
   store.close();

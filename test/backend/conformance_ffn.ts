@@ -85,7 +85,7 @@ export function ffnConformance(ops: () => Ops): void {
         ops().begin(batchOf(T, { outputs: range(R) }));
         const residual = ops().rows(ops().embed(input));
         const h = ops().rmsNorm(residual, vector, 1e-5);
-        const routes = ops().route(h, { gate: matrix, k: K, rule, bias: null });
+        const routes = ops().route(h, { gate: matrix, k: K, rule, bias: null }, layer);
         const routed = await ops().moe(h, routes, experts);
         const shared = ops().ffn(h, layer);
         // Both orders of adding: on WebGPU neither sum need be computed yet.

@@ -39,10 +39,10 @@ async function asked(positions: number, chooses: boolean): Promise<string[]> {
 }
 
 describe("warm-up", () => {
-  const forms = ["1 tokens", "read", "2 tokens", "read", "32 tokens", "read"];
+  const forms = ["1 tokens", "read", "2 tokens", "read", "32 tokens", "read", "1 tokens", "read"];
   const ahead = ["1 tokens", "choose", ...["next", "choose", "next", "choose", "next", "choose"]];
 
-  it("computes a token, two and a chunk", async () => {
+  it("computes a token, two, a chunk and a late token", async () => {
     expect(await asked(512, false)).toEqual(forms);
   });
 
@@ -67,7 +67,7 @@ describe("warm-up", () => {
 
   it("takes no position that the cache has no room for", async () => {
     expect(await asked(2, true)).toEqual([
-      ...["1 tokens", "read", "2 tokens", "read"],
+      ...["1 tokens", "read", "2 tokens", "read", "1 tokens", "read"],
       ...[0, 1].flatMap((t) => [`chooser at ${t}`, "1 tokens", "choose", "next", "choose", "closed"]),
     ]);
   });

@@ -98,7 +98,8 @@ function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<
         [MAX_TOKENS, T],
       ] as const) {
         const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
-        ops.begin(batchOf(count, { positions, tables, outputs: Uint32Array.of(0, count - 1) }));
+        const outputs = Uint32Array.from(new Set([0, count - 1]));
+        ops.begin(batchOf(count, { positions, tables, outputs }));
         const qkv = ops.qkv(ops.rmsNorm(ops.embed(table), norm, EPS), [w], way);
         ops.append(store, 0, qkv, way);
         out = Float32Array.from(await ops.read(ops.rows(ops.attention(store, 0, qkv, way))));
@@ -280,6 +281,7 @@ export const TWINS: readonly Twin[] = [
   attention(FORMATS.f32, FEW, "f16", {}, ["qkv_vec", "attention_split", "rows"]),
   attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "qkv_turn", "attention", "rows"]),
   attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qkv_turn", "attention_split", "rows"]),
+  attention(FORMATS.f16, 1, "f16", { qkNorm: null }, ["matmul_vec", "attention_turn", "rows"]),
   latent(FORMATS.f32, FEW, "f16"),
 ];
 

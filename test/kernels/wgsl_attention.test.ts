@@ -84,7 +84,7 @@ function problem({ heads, kvHeads, headDim, window, kv, lengths, sinks }: Shape)
       });
     }
   });
-  return { T, step, keys: keys.buffer, values: values.buffer, qkv, stride, logits, want };
+  return { T, step, keys: keys.buffer, values: values.buffer, caches: { keys, values }, qkv, stride, logits, want };
 }
 
 describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
@@ -154,6 +154,61 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
           },
         );
         expectClose(y, want, width);
+      }
+
+      // By itself each token finds its own key and value in qkv, and leaves them in the cache.
+      const few = [1, 63, 65, 130];
+      const near = problem({ ...shape, lengths: few });
+      const padded = Math.ceil(headDim / 8) * 8;
+      const words = (padded * (kv === "f16" ? 2 : 4)) / 4; // of a head
+      for (const [t, length] of few.entries()) {
+        const slot = near.step[few.length * 4 + Math.floor((length - 1) / BLOCK)]! * BLOCK + ((length - 1) % BLOCK);
+        const own = { from: slot * kvHeads * words, to: (slot + 1) * kvHeads * words };
+        const row = new Float32Array(stride);
+        row.set(near.qkv.subarray(t * stride, t * stride + width));
+        for (let h = 0; h < kvHeads; h++)
+          for (const [i, { stored }] of [near.caches.keys, near.caches.values].entries()) {
+            const at = (slot * kvHeads + h) * padded;
+            row.set(stored.subarray(at, at + headDim), width + (i * kvHeads + h) * headDim);
+          }
+        const alone = Uint32Array.of(0, length - 1, 4, 0, ...near.step.subarray(few.length * 4));
+        for (const most of [1, 5]) {
+          const [k, v] = [near.keys.slice(), near.values.slice()];
+          for (const cache of [k, v]) cache.fill(kv === "f16" ? 0x7e007e00 : Number.NaN, own.from, own.to);
+          const parts = new Float32Array(most * rowOfParts).fill(Number.NaN);
+          const y = new Float32Array(width).fill(Number.NaN);
+          const one = { count: Uint32Array.of(1, 0, 0, 0), sinks: near.logits };
+          const turned = { turned: 0, q_size: 1, k_size: 1, eps: 0, clip: 0 };
+          await bench.run(
+            {
+              ...{ name: "attention_turn", variant: { kv }, n: 1, overrides: { ...overrides, NORM: 0, CLIP: 0 } },
+              params: { ...params, ...turned, most, y_stride: most > 1 ? rowOfParts : width },
+              buffers: {
+                ...one,
+                step: alone,
+                qkv: row,
+                norms: near.logits,
+                angles: near.logits,
+                keys: k,
+                values: v,
+                y: most > 1 ? parts : y,
+              },
+            },
+            ...(most > 1
+              ? [
+                  {
+                    ...{ name: "attention_reduce" as const, n: 1, overrides: { SINKS } },
+                    params: { ...params, stride: rowOfParts, most },
+                    buffers: { ...one, x: parts, y },
+                  },
+                ]
+              : []),
+          );
+          expectClose(y, near.want.subarray(t * width, (t + 1) * width), width);
+          expect([k, v].map((cache) => cache.subarray(own.from, own.to))).toEqual(
+            [near.keys, near.values].map((cache) => cache.subarray(own.from, own.to)),
+          );
+        }
       }
     });
   });

@@ -13,7 +13,7 @@ const KERNELS = Object.entries<KernelLine>(TABLE)
   .filter(([, { bindings }]) => "part" in bindings)
   .map(([name]) => name);
 /** Those that take rows of f32 only. */
-const EXACT = ["qkv_vec", "qkv_few", "route", "heads"];
+const EXACT = ["qkv_vec", "qkv_mixed", "qkv_few", "route", "heads"];
 const TILED = ["matmul", "expert_up", "expert_down"];
 
 describe("WGSL that reads weights", () => {
@@ -32,6 +32,8 @@ describe("WGSL that reads weights", () => {
 
   it.each(Object.values<Format>(FORMATS))("is valid in $name", async (format) => {
     const { name: weights, arithmetics } = format;
+    const all = Object.keys(FORMATS);
+    const [second, third] = [1, 2].map((on) => all[(all.indexOf(weights) + on) % all.length]!) as [string, string];
     const tiles = tilesFor(format, { f16: true, int8: true, matrix: false }).map((tile) => TILES[tile].variant);
     for (const kernel of KERNELS) {
       const few = kernel.endsWith("_few") || kernel === "heads";
@@ -45,7 +47,8 @@ describe("WGSL that reads weights", () => {
             }));
       for (const variant of variants) {
         if (variant.arithmetic === "int8" && EXACT.includes(kernel)) continue;
-        const { code } = assemble(kernel, { ...variant, weights });
+        const own = kernel === "qkv_mixed" && variant.arithmetic === "f32" ? { second, third } : {};
+        const { code } = assemble(kernel, { ...variant, weights, ...own });
         const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
         expect(
           messages.map(({ message }) => message),

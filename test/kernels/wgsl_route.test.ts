@@ -50,7 +50,8 @@ describe.skipIf(noAdapter)(`route in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const tuning = new Tuning({ ...abilities, tile: "registers", forms: usualForms(false), software: false });
       const { threads, teams, reduce, arithmetic } = tuning.route({ format: FORMATS.f32, groups }, E);
       const part = Uint32Array.from([0, 1, 0, E, 0, 0, 0, 0, 0, groups, 0, 0]);
-      const [ids, weights] = [new Uint32Array(T * K), new Float32Array(T * K)];
+      const [ids, all] = [new Uint32Array(T * K), new Float32Array(T * K + T)];
+      const share = integers(D, 9, 2).map((value) => value / 64);
       const y = new Uint32Array(T * groups * (rows === 1 ? 32 : 9));
       const w = panels(gate, D, groups * 32);
       const { RULE, ...numbers } = numbersOf(SOFTMAX, false);
@@ -58,15 +59,21 @@ describe.skipIf(noAdapter)(`route in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
         name: "route",
         n: T,
         variant: { weights: "f32", arithmetic, reduce },
-        params: { D, eps: EPS, K, ...numbers },
-        overrides: { BIAS: 0, THREADS: threads, TEAM: threads / teams, NORM: 1, ROWS: rows, EXPERTS: E, RULE },
-        buffers: { w, part, x, norm, bias: new Float32Array(4), ids, weights, y },
+        params: { D, eps: EPS, K, ...numbers, share_at: T * K },
+        overrides: {
+          ...{ BIAS: 0, THREADS: threads, TEAM: threads / teams, NORM: 1, ROWS: rows, EXPERTS: E, RULE, SHARE: 1 },
+        },
+        buffers: {
+          ...{ w, part, x, norm, bias: new Float32Array(4), ids, weights: all, y },
+          share: panels(share, D, groups * 32),
+        },
       });
       const own = Float32Array.from({ length: T * D }, (_, i) => x[Math.floor(i / D) * groups * 32 + (i % D)]!);
       const normed = reference.rmsNorm(own, norm.subarray(0, D), EPS);
       // Integers times the norm's root: equal logits are exactly equal before it.
       const whole = own.map((value, i) => value * norm[i % D]!);
-      return { ids, weights, y, normed, whole, gate };
+      const shares = reference.matmul(normed, share, D).map((logit) => 1 / (1 + Math.exp(-logit)));
+      return { ids, weights: all.subarray(0, T * K), y, normed, whole, gate, shares, gotShares: all.subarray(T * K) };
     }
 
     it.each([
@@ -76,7 +83,8 @@ describe.skipIf(noAdapter)(`route in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       { E: 300, K: 8, D: 96 },
       { E: 1024, K: 9, D: 64 },
     ])("E $E, K $K, D $D: experts, and the rows in f32", async ({ E, K, D }) => {
-      const { ids, weights, y, normed, whole, gate } = await routed(E, K, D, 1);
+      const { ids, weights, y, normed, whole, gate, shares, gotShares } = await routed(E, K, D, 1);
+      expectClose(gotShares, Float64Array.from(shares), 1);
       expect([...ids]).toEqual(reference.route(whole, gate, D, K).ids);
       const logits = reference.matmul(normed, gate, D);
       const exps = [...ids].map((id, i) =>

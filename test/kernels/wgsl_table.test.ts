@@ -14,7 +14,7 @@ import {
   variantOverrides,
 } from "../../src/backend/webgpu/dispatch/table.ts";
 
-type Full = Required<Omit<Variant, "activation" | "biases">>;
+type Full = Required<Omit<Variant, "activation" | "biases" | "second" | "third">>;
 
 const EXPERTS = [
   "expert_up",
@@ -127,6 +127,18 @@ describe("the table of kernels", () => {
 });
 
 describe("assemble", () => {
+  it("takes a file again for other weights, under names of their own", () => {
+    const wgsl = code("qkv_mixed", { weights: "q4", second: "q6_k", arithmetic: "f32", reduce: "tree" });
+    for (const [zero, name] of [
+      ["8", "ZERO"],
+      ["32", "ZERO_second"],
+      ["8", "ZERO_third"],
+    ])
+      expect(wgsl).toContain(`const ${name} = ${zero};`);
+    expect(wgsl.match(/^struct Rows8 /gm)).toHaveLength(1);
+    expect(wgsl).toContain("@binding(6) var<storage, read> w_second: array<vec4u>;");
+  });
+
   it("puts directives first and maps lines to their files", () => {
     const { code: wgsl, origin } = assemble("rms_norm", { reduce: "subgroups" });
     const lines = wgsl.split("\n");

@@ -8,6 +8,10 @@ fn kv_pack(pair: vec2f) -> KvPair {
   return pack2x16float(clamp(pair, vec2f(-65504), vec2f(65504)));
 }
 
+fn kv_unit(eight: mat2x4f) -> KvUnit {
+  return vec4u(kv_pack(eight[0].xy), kv_pack(eight[0].zw), kv_pack(eight[1].xy), kv_pack(eight[1].zw));
+}
+
 fn kv_unpack(unit: KvUnit) -> mat2x4f {
   return mat2x4f(
     vec4f(unpack2x16float(unit.x), unpack2x16float(unit.y)),

@@ -6,6 +6,10 @@ fn kv_pack(pair: vec2f) -> KvPair {
   return pair;
 }
 
+fn kv_unit(eight: mat2x4f) -> KvUnit {
+  return eight;
+}
+
 fn kv_unpack(unit: KvUnit) -> mat2x4f {
   return unit;
 }

@@ -6,7 +6,7 @@ fn with_biases(value: f32, t: u32, row: u32) -> f32 {
   var sum = value;
   for (var a = t * p.K; a < (t + 1) * p.K; a++) {
     if (ids[a] - part.first_expert < part.experts) { // wraps to a large number below the part
-      sum += weights[a] * biased(0, a, row);
+      sum += weights[p.weights_at + a] * biased(0, a, row);
     }
   }
   return sum;

@@ -2,6 +2,8 @@
 // than a binding have several. Rows lie in panels of eight, element j of eight rows side by side
 // (src/tensor/panels.ts): an invocation that takes a word of each has 32 bytes of one address, and
 // what it knows of those columns serves eight rows.
+#import "lib/matrix/rows8.wgsl"
+
 struct Part {
   first_expert: u32,
   experts: u32, // a plain matrix is one expert, 0
@@ -14,22 +16,6 @@ struct Part {
 }
 
 @group(0) @binding(1) var<uniform> part: Part;
-
-// Eight consecutive weights of a row: columns 8u .. 8u + 7.
-struct Eight {
-  lo: vec4f,
-  hi: vec4f,
-}
-
-// A value for each of a panel's eight rows: 0 .. 3 and 4 .. 7.
-struct Rows8 {
-  lo: vec4f,
-  hi: vec4f,
-}
-
-fn row_of(rows: Rows8, i: u32) -> f32 {
-  return select(rows.lo[i % 4], rows.hi[i % 4], i >= 4);
-}
 
 // Columns 4 quad .. 4 quad + 3, a column each, of rows row .. row + 3; row a multiple of 4.
 fn weights4x4(expert: u32, row: u32, quad: u32) -> mat4x4f {

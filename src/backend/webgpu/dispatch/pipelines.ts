@@ -137,11 +137,13 @@ async function found({ gpu, shader }: Module): Promise<string | null> {
 /** A kernel in one of its variants, in words. */
 export function nameOf(
   name: KernelName,
-  { weights, kv, arithmetic, reduce, few, tile, tile_size, cell, activation, biases }: Variant,
+  { weights, second, third, kv, arithmetic, reduce, few, tile, tile_size, cell, activation, biases }: Variant,
 ): string {
   return [
     name,
     weights,
+    second,
+    third,
     arithmetic,
     kv && `kv ${kv}`,
     few,

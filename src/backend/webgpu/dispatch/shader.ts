@@ -7,6 +7,9 @@ import type { Activation } from "../../../tensor/activation.ts";
 /** Which files a kernel is assembled from: what its imports stand for. */
 export interface Variant {
   readonly weights?: string;
+  /** Of kernels that multiply by several matrices: the formats of the others. Absent: `weights`. */
+  readonly second?: string;
+  readonly third?: string;
   readonly kv?: "f32" | "f16";
   readonly reduce?: "tree" | "subgroups";
   /** What weights are multiplied in: one of their format's arithmetics. */
@@ -72,38 +75,64 @@ export interface Shader {
   origin(line: number): string;
 }
 
-const IMPORT = /^#import "lib\/([\w/]+)\.wgsl"$/;
+const IMPORT = /^#import "lib\/([\w/]+)\.wgsl"(?: as (second|third) at (\d+))?$/;
+/**
+ * What has no part of any weights: rows of activations and sums. A file that is imported again for
+ * other weights, "as" a name, shares these with the first.
+ */
+const SHARED = /^lib\/(team\/|matrix\/(rows8|columns_float|unit_\w+)$)/;
+const DECLARED = /^(?:@group\(\d\) @binding\(\d+\) )?(?:fn|const|override|alias|struct|var(?:<[^>]*>)?) (\w+)/;
 // Directives must stand before everything else in a module, wherever the helper that needs
 // them is imported.
 const DIRECTIVE = /^(enable|requires|diagnostic)\b/;
 
+interface Line {
+  readonly text: string;
+  readonly origin: string;
+}
+
 /** The module of kernels/<name>.wgsl with the helpers that `variant` chooses. */
 export function assemble(name: string, variant: Variant): Shader {
-  const lines: string[] = [];
-  const origins: string[] = [];
-  const directives: string[] = [];
-  const directiveOrigins: string[] = [];
+  const lines: Line[] = [];
+  const directives: Line[] = [];
   const seen = new Set<string>();
-  const include = (source: string | undefined, file: string): void => {
+  const include = (source: string | undefined, file: string, own: Variant, known: Set<string>, into: Line[]): void => {
     if (source === undefined) throw new Error(`kernels/${file} does not exist, or kernels/bundle.mjs has not been run`);
-    for (const [i, line] of source.split("\n").entries()) {
-      const wanted = IMPORT.exec(line)?.[1];
-      const lib = wanted && helper(wanted, variant);
-      if (lib === undefined) {
-        const isDirective = DIRECTIVE.test(line);
-        (isDirective ? directives : lines).push(line);
-        (isDirective ? directiveOrigins : origins).push(`${file}:${i + 1}`);
-      } else if (!seen.has(lib)) {
-        seen.add(lib);
-        include(LIBS[lib], `${lib}.wgsl`);
+    for (const [i, text] of source.split("\n").entries()) {
+      const [, wanted, as, at] = IMPORT.exec(text) ?? [];
+      if (wanted === undefined) {
+        (DIRECTIVE.test(text) ? directives : into).push({ text, origin: `${file}:${i + 1}` });
+        continue;
       }
+      const lib = helper(wanted, own);
+      if (as !== undefined) {
+        const again: Line[] = [];
+        const weights = own[as as "second" | "third"] ?? own.weights;
+        include(LIBS[lib], `${lib}.wgsl`, { ...own, ...(weights !== undefined && { weights }) }, new Set(), again);
+        into.push(...named(again, as, Number(at)));
+        continue;
+      }
+      const [once, to] = SHARED.test(lib) ? [seen, lines] : [known, into];
+      if (once.has(lib)) continue;
+      once.add(lib);
+      include(LIBS[lib], `${lib}.wgsl`, own, known, to);
     }
   };
-  include(KERNELS[name], `${name}.wgsl`);
-  const all = [...directiveOrigins, ...origins];
+  include(KERNELS[name], `${name}.wgsl`, variant, seen, lines);
+  const all = [...directives, ...lines];
   return {
-    code: [...directives, ...lines].join("\n"),
+    code: all.map(({ text }) => text).join("\n"),
     reduces: [...seen].some((lib) => /^lib\/team\//.test(lib)),
-    origin: (line) => all[line - 1] ?? `${name}.wgsl`,
+    origin: (line) => all[line - 1]?.origin ?? `${name}.wgsl`,
   };
+}
+
+/** Lines whose declarations have `_as` behind their names, and whose bindings start at `at`. */
+function named(lines: readonly Line[], as: string, at: number): Line[] {
+  const declared = lines.flatMap(({ text }) => DECLARED.exec(text)?.[1] ?? []);
+  const names = new RegExp(`(?<![.\\w])(${declared.join("|")})\\b`, "g");
+  return lines.map(({ text, origin }) => ({
+    text: text.replace(names, `$1_${as}`).replace(/@binding\((\d+)\)/, (_, n) => `@binding(${at + Number(n)})`),
+    origin,
+  }));
 }

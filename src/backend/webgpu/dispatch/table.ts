@@ -1,18 +1,9 @@
 // One line a kernel: its bindings in order, its params, its override constants, its grid, what it
 // reads and computes. A test holds each line against the WGSL.
 
+import { ATTENTION } from "./attention_lines.ts";
 import { CHOOSING } from "./choosing_lines.ts";
-import {
-  attentionCost,
-  expertPasses,
-  experts,
-  moves,
-  type Params,
-  passes,
-  product,
-  tiled,
-  tiledExperts,
-} from "./cost.ts";
+import { expertPasses, experts, moves, type Params, passes, product, tiled, tiledExperts } from "./cost.ts";
 import { type KernelLine, per64 } from "./line.ts";
 import { RECURRENT } from "./recurrent_lines.ts";
 import type { Variant } from "./shader.ts";
@@ -42,14 +33,9 @@ const MATVEC = { ...WEIGHTS, p: "uniform", x: "read" } as const;
 /** Tiles of assignments over all experts, at most: each expert may have one that is not full. */
 const tiles = (assignments: number, o: Params) => Math.floor(assignments / o.tokens!) + Math.min(o.E!, assignments);
 
-/**
- * Parts that the positions of each of n tokens are cut into, as kernels/lib/attention/splits.wgsl
- * has it.
- */
-export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
-
 export const TABLE = {
   ...RECURRENT,
+  ...ATTENTION,
   embed: {
     bindings: { ...WEIGHTS, count: "uniform", step: "read", y: "write" },
     params: [],
@@ -82,6 +68,19 @@ export const TABLE = {
     grid: (n, o, { rows }) => [teams(rows, o, 16), n],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),
+  },
+  qkv_mixed: {
+    bindings: {
+      ...MATVEC,
+      norm: "read",
+      y: "write",
+      ...{ w_second: "read", part_second: "uniform", w_third: "read", part_third: "uniform" },
+    },
+    params: ["D", "eps", "y_stride"],
+    overrides: ["BIAS", "BIAS_second", "BIAS_third", "THREADS", "TEAM", "AT_ONCE", "NORM", "PARTS"],
+    grid: (n, o) => [o.workgroups!, n],
+    weights: (n, o) => n * o.bytes!,
+    cost: (n, o, work) => product(n, { ...work, values: o.values! }),
   },
   qkv_few: {
     bindings: {
@@ -196,62 +195,15 @@ export const TABLE = {
       return { bytes: 8 * values + 2 * n * o.pairs! * o.APPEND! * kv, flops: 6 * n * o.turned! * (o.heads! + 1) };
     },
   },
-  attention: {
-    bindings: {
-      p: "uniform",
-      runs: "read",
-      step: "read",
-      qkv: "read",
-      keys: "read",
-      values: "read",
-      sinks: "read",
-      y: "write",
-    },
-    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "abreast", "chunk"],
-    overrides: ["SINKS", "SHARES"],
-    grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
-    cost: (_, o, work, batch) => attentionCost(o, work, batch, Math.floor(256 / o.SHARES! / o.abreast!)),
-  },
-  attention_latent: {
-    bindings: { p: "uniform", runs: "read", step: "read", qkv: "read", keys: "read", y: "write" },
-    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "skip"],
-    overrides: [],
-    grid: (runs, o) => [o.groups!, runs],
-    cost: (_, o, work, batch) => attentionCost(o, work, batch, o.longest!),
-  },
-  attention_split: {
-    bindings: {
-      p: "uniform",
-      count: "uniform",
-      step: "read",
-      qkv: "read",
-      keys: "read",
-      values: "read",
-      sinks: "read",
-      y: "write",
-    },
-    params: ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride", "most", "slices", "skip"],
-    overrides: ["SINKS", "UNITS", "SLICES", "FOURS"],
-    grid: (n, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), n * splits(n, o.most!)],
-    cost: (_, o, work, batch) => attentionCost(o, work, batch, 1),
-  },
-  attention_reduce: {
-    bindings: { p: "uniform", count: "uniform", x: "read", sinks: "read", y: "write" },
-    params: ["heads", "pairs", "most", "stride", "y_stride"],
-    overrides: ["SINKS"],
-    grid: (n, o) => [o.heads!, n],
-    cost: (n, o) =>
-      moves(n * o.heads! * o.pairs! * 2 * (splits(n, o.most!) + 1), 3 * n * o.heads! * o.pairs! * o.most!),
-  },
   route: {
-    bindings: { ...MATVEC, norm: "read", bias: "read", ids: "write", weights: "write", y: "write" },
+    bindings: { ...MATVEC, norm: "read", bias: "read", ids: "write", weights: "write", y: "write", share: "read" },
     params: [
       ...["D", "eps", "K", "normalize", "sigmoid", "biased", "by_score", "groups", "kept", "by_two"],
-      ...["added", "least", "factor", "jitter"],
+      ...["added", "least", "factor", "jitter", "share_at"],
     ],
-    overrides: ["BIAS", "THREADS", "TEAM", "NORM", "ROWS", "EXPERTS", "RULE"],
+    overrides: ["BIAS", "THREADS", "TEAM", "NORM", "ROWS", "EXPERTS", "RULE", "SHARE"],
     grid: (n) => [n, 1],
-    weights: (n, _, { bytes }) => n * bytes,
+    weights: (n, o, { bytes, groups }) => n * (bytes + o.SHARE! * 1024 * groups), // a panel of f32
     cost: (n, o, work) => {
       const { bytes, flops } = product(n, work);
       return { bytes: bytes + (o.ROWS! > 0 ? n * o.D! * (o.ROWS === 1 ? 4 : 1) : 0), flops };
@@ -305,7 +257,7 @@ export const TABLE = {
   },
   expert_down_vec: {
     bindings: { ...MATVEC, ids: "read", weights: "read", y: "write" },
-    params: ["K", "y_stride"],
+    params: ["K", "y_stride", "weights_at"],
     overrides: ["THREADS", "TEAM", "AT_ONCE", "SIDES", "ADD"],
     grid: (n, o, { rows }) => [teams(rows, o), n],
     weights: (n, o, { bytes }) => (n * o.K! * bytes) / o.E!,
@@ -329,7 +281,7 @@ export const TABLE = {
   },
   combine: {
     bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },
-    params: ["K", "vectors"],
+    params: ["K", "vectors", "weights_at"],
     overrides: ["ADD"],
     grid: (n, o) => per64(n * o.vectors!),
     cost: (n, o) => moves(4 * n * o.vectors! * (o.K! + 1), 8 * n * o.vectors! * o.K!),

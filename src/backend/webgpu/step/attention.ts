@@ -4,15 +4,16 @@
 import { RequestError } from "../../../errors.ts";
 import { rowOf } from "../../kv_block.ts";
 import type { Attention, KvStore, Matrix } from "../../ops.ts";
-import type { Buffer } from "../device/device.ts";
+import type { Buffer, Device } from "../device/device.ts";
+import { splits } from "../dispatch/attention_lines.ts";
 import type { Call } from "../dispatch/commands.ts";
 import type { StepEncoder } from "../dispatch/encoder.ts";
 import type { Plans } from "../dispatch/plans.ts";
-import { splits } from "../dispatch/table.ts";
 import type { GpuVector } from "../weights/space.ts";
 import type { StepBatch } from "./batch.ts";
 import type { Cache } from "./kv.ts";
 import type { GpuTensor, Scratch } from "./scratch.ts";
+import { turnOverrides, turnParams } from "./turn.ts";
 
 /**
  * Up to so many tokens, even of one sequence, are worth more workgroups than keys that are read
@@ -75,6 +76,7 @@ export interface AttentionTools {
   readonly plans: Plans;
   readonly scratch: Scratch;
   readonly step: StepBatch;
+  readonly device: Device;
   /** The adapter is computed on the CPU. */
   readonly software: boolean;
 }
@@ -82,8 +84,15 @@ export interface AttentionTools {
 /** Over runs; over tokens whose positions are not split; over tokens whose positions are. */
 type AttentionKernel = "runs" | "whole" | "split";
 
+type Cut = Readonly<Record<"most" | "stride" | "yStride" | "rowOfParts", number>>;
+type Buffers = Readonly<Record<"step" | "runs" | "qkv" | "keys" | "values" | "y", Buffer>> & {
+  readonly parts: Buffer | null;
+};
+
 export class AttentionCalls {
   readonly #tools: AttentionTools;
+  /** Weights of norms of q and then of k, by those of q. */
+  readonly #norms = new Map<GpuVector, Buffer>();
 
   constructor(tools: AttentionTools) {
     this.#tools = tools;
@@ -109,8 +118,17 @@ export class AttentionCalls {
     ]);
   }
 
-  /** Encodes attention of qkv's rows over a layer's cache. */
-  encode({ store: kv, keys, values, words, positions }: Cache, qkv: GpuTensor, shape: Attention): GpuTensor {
+  /**
+   * Encodes attention of qkv's rows over a layer's cache.
+   * @param unturned the projection in place of qkv, of tokens of different sequences, which is to
+   * be turned and appended too
+   */
+  encode(
+    { store: kv, keys, values, words, positions }: Cache,
+    qkv: GpuTensor,
+    shape: Attention,
+    unturned: Buffer | null = null,
+  ): GpuTensor {
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
     const { valueDim } = rowOf(shape);
@@ -120,16 +138,19 @@ export class AttentionCalls {
     const rowOfParts = shape.heads * (valueDim + 2);
     const parts = most > 1 ? scratch.storage("attention splits", most, rowOfParts, "outputs") : null;
     const y = scratch.tensor("attention", n, shape.heads * valueDim, "tokens");
-    const key = `${keys.id} ${qkv.buffer.id} ${y.buffer.id}`;
+    const from = unturned ?? qkv.buffer;
+    const turn = unturned ? this.#turn(shape) : null;
+    const key = `${keys.id} ${from.id} ${y.buffer.id} ${turn?.key}`;
     const cut = { most, stride: qkv.stride, yStride: y.stride, rowOfParts };
-    const buffers = { step: words ?? step.words, runs: runs.buffer, qkv: qkv.buffer, keys, values, parts, y: y.buffer };
+    const buffers = { step: words ?? step.words, runs: runs.buffer, qkv: from, keys, values, parts, y: y.buffer };
+    const bind = (kernel: AttentionKernel) => () => this.#bind(kernel, kv, shape, cut, buffers, turn);
     // All at once: a warm-up with one token serves prompts too.
     const calls: Record<AttentionKernel, readonly Call[]> = {
-      runs: plans.plan(`attention runs ${key}`, () => this.#bind("runs", kv, shape, cut, buffers)),
-      whole: plans.plan(`attention whole ${key}`, () => this.#bind("whole", kv, shape, cut, buffers)),
-      split: plans.plan(`attention split ${key}`, () => this.#bind("split", kv, shape, cut, buffers)),
+      runs: turn ? [] : plans.plan(`attention runs ${key}`, bind("runs")),
+      whole: plans.plan(`attention whole ${key}`, bind("whole")),
+      split: plans.plan(`attention split ${key}`, bind("split")),
     };
-    const tiled = !shape.latent || !shape.sinks; // attention_latent.wgsl takes no sinks
+    const tiled = !turn && (!shape.latent || !shape.sinks); // attention_latent.wgsl takes no sinks
     if (tiled && runs.count < n && n > FEW_TOKENS) plans.dispatch(calls.runs, runs.count);
     else plans.dispatch(splits(n, most) > 1 && this.#far(shape) ? calls.split : calls.whole, n);
     return y;
@@ -141,19 +162,38 @@ export class AttentionCalls {
     return this.#tools.step.batch!.positions.some((position) => seen(position) >= WHOLE_POSITIONS);
   }
 
+  /** What attention_turn.wgsl takes besides. */
+  #turn(shape: Attention): Turn {
+    const { qkNorm } = shape;
+    const [q, k] = [qkNorm?.q as GpuVector | undefined, qkNorm?.k as GpuVector | undefined];
+    const norms = q && k && this.#normsOf(q, k);
+    const angles = this.#tools.step.angles(shape.rope);
+    return {
+      params: turnParams(shape),
+      overrides: turnOverrides(shape),
+      buffers: { angles, ...(norms && { norms }) },
+      key: `${angles.id} ${norms?.id}`,
+    };
+  }
+
+  #normsOf(q: GpuVector, k: GpuVector): Buffer {
+    let buffer = this.#norms.get(q);
+    if (!buffer) {
+      const both = Float32Array.from([...q.values.subarray(0, q.size), ...k.values.subarray(0, k.size)]);
+      buffer = this.#tools.device.buffer("weights of norms of q and k", both.byteLength, "weights", "storage");
+      this.#tools.device.gpu.queue.writeBuffer(buffer.gpu, 0, both);
+      this.#norms.set(q, buffer);
+    }
+    return buffer;
+  }
+
   #bind(
     kernel: AttentionKernel,
     kv: KvStore,
     shape: Attention,
-    { most, stride, yStride, rowOfParts }: Readonly<Record<"most" | "stride" | "yStride" | "rowOfParts", number>>,
-    {
-      runs,
-      parts,
-      y,
-      ...cached
-    }: Readonly<Record<"step" | "runs" | "qkv" | "keys" | "values" | "y", Buffer>> & {
-      readonly parts: Buffer | null;
-    },
+    { most, stride, yStride, rowOfParts }: Cut,
+    { runs, parts, y, ...cached }: Buffers,
+    turn: Turn | null,
   ): readonly Call[] {
     const { encoder, step } = this.#tools;
     const { heads, kvHeads, headDim, scale } = shape;
@@ -195,11 +235,11 @@ export class AttentionCalls {
     if (kernel === "runs")
       return [encoder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
     const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>
-      encoder.call("attention_split", {
+      encoder.call(turn ? "attention_turn" : "attention_split", {
         variant,
-        params: { ...params, ...own },
-        overrides,
-        buffers: { ...buffers, y: to },
+        params: { ...params, ...turn?.params, ...own },
+        overrides: { ...overrides, ...turn?.overrides },
+        buffers: { ...buffers, ...turn?.buffers, norms: turn?.buffers.norms ?? cached.qkv, y: to },
       });
     if (kernel === "whole") return [split(y, { most: 1, y_stride: yStride })];
     if (parts === null) return []; // a store that small is never split
@@ -210,6 +250,15 @@ export class AttentionCalls {
     };
     return [split(parts, { most, y_stride: rowOfParts }), encoder.call("attention_reduce", reduced)];
   }
+}
+
+/** How attention turns q and k itself. */
+interface Turn {
+  readonly params: Readonly<Record<string, number>>;
+  readonly overrides: Readonly<Record<string, number>>;
+  readonly buffers: { readonly angles: Buffer; readonly norms?: Buffer };
+  /** Different for different buffers. */
+  readonly key: string;
 }
 
 /** Rows of q, k and v together. @throws RequestError for parts that are not whole heads */

@@ -39,6 +39,8 @@ export class StepBatch {
    */
   #advances = false;
   #chosen = false;
+  /** Whether each token is of a sequence of its own. */
+  apart = false;
 
   constructor(device: Device, encoder: StepEncoder, maxTokens: number) {
     this.#device = device;
@@ -87,7 +89,8 @@ export class StepBatch {
     }
     for (const [row, t] of batch.outputs.entries()) tokens[4 * t + 3] = entries?.[row] ?? 0;
     const T = batch.tokens.length;
-    const single = batch.outputs.every((t, row) => t === row) && new Set(batch.sequence).size === T;
+    this.apart = new Set(batch.sequence).size === T;
+    const single = batch.outputs.every((t, row) => t === row) && this.apart;
     this.#advances = entries !== null && batch.outputs.length === T && single;
     this.#chosen = false;
     queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(T));

@@ -4,8 +4,9 @@
 import { type ScoreRule, SIGMOID } from "../../../tensor/route_rule.ts";
 import type { Ffn, Matrix } from "../../ops.ts";
 import type { Buffer, Device } from "../device/device.ts";
-import type { GpuExperts } from "../weights/space.ts";
+import type { GpuExperts, GpuMatrix } from "../weights/space.ts";
 import type { ExpertInputs, Products } from "./products.ts";
+import type { Share } from "./routing.ts";
 import type { GpuTensor } from "./scratch.ts";
 
 /** A router of one expert, whose weight is the sigmoid of its logit. */
@@ -20,6 +21,12 @@ export function ffnOf(experts: GpuExperts, gate: Matrix | null): GpuFfn {
   return { hidden, intermediate, up, down, gate, bytes, rule, experts };
 }
 
+/** The gate of shared experts, if a router can compute it along (route.wgsl). */
+export function sharedGate(ffn: Ffn | null | undefined): GpuMatrix | null {
+  const gate = ffn?.gate as GpuMatrix | null | undefined;
+  return gate && !gate.biased && gate.parts.length === 1 && gate.format.name === "f32" ? gate : null;
+}
+
 export interface FfnContext {
   readonly device: Device;
   readonly products: Products;
@@ -30,20 +37,30 @@ export class FfnCalls {
   readonly #context: FfnContext;
   #same: { readonly ids: Buffer; readonly weights: Buffer } | null = null;
 
+  /** What a router has computed along. */
+  #kept: { readonly x: GpuTensor; readonly ffn: Ffn; readonly share: Share } | null = null;
+
   constructor(context: FfnContext) {
     this.#context = context;
+  }
+
+  /** Keeps the sigmoids of an FFN's gate for rows x, until those of others are kept. */
+  keep(x: GpuTensor, ffn: Ffn | null | undefined, share: Share | null): void {
+    this.#kept = ffn && share ? { x, ffn, share } : null;
   }
 
   /**
    * Encodes all but the last product of rows [n, D]. The function that is returned encodes that:
    * into y, or with `add` to what is there.
    */
-  encode(inputs: ExpertInputs, { experts, gate }: GpuFfn): (y: Buffer, stride: number, add: boolean) => void {
+  encode(inputs: ExpertInputs, ffn: GpuFfn): (y: Buffer, stride: number, add: boolean) => void {
     const { products } = this.#context;
+    const { experts, gate } = ffn;
     const { x } = inputs;
-    if (gate) {
+    const share = this.#kept?.x === x && this.#kept.ffn === ffn ? this.#kept.share : null;
+    if (gate && !share) {
       const router = { gate, k: 1, rule: ONE, bias: null };
-      const { routes, encode } = products.route(x, router, "ffn");
+      const { routes, encode } = products.route(x, router, null, "ffn");
       encode(null);
       return products.moe(inputs, routes.ids as GpuTensor, routes.weights as GpuTensor, experts, { names: "ffn" });
     }
@@ -52,9 +69,9 @@ export class FfnCalls {
     return products.moe(
       inputs,
       { ...list, buffer: ids, type: "u32" },
-      { ...list, buffer: weights, type: "f32" },
+      { ...list, buffer: share?.weights.buffer ?? weights, type: "f32" },
       experts,
-      { names: "ffn" },
+      { names: "ffn", at: share?.at ?? 0 },
     );
   }
 

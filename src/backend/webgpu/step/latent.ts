@@ -52,7 +52,11 @@ export class LatentCalls {
     const tensor = scratch.tensor("latent", n, (H + 1) * headDim, "tokens");
     const weights = { norm: norm as GpuVector, eps, nope: absorb.cols };
     const encode = (cache: Cache | null): void => this.#turn({ q, c, absorbed }, weights, shape, tensor, cache);
-    return { tensor, alone: () => encode(null), append: encode };
+    const append = (cache: Cache): null => {
+      encode(cache);
+      return null;
+    };
+    return { tensor, alone: () => encode(null), append };
   }
 
   #turn(

@@ -2,31 +2,23 @@
 // dispatch; a few rows at once; and by tiles for many.
 
 import { RequestError } from "../../../errors.ts";
-import type { Attention, Router } from "../../ops.ts";
+import type { Router } from "../../ops.ts";
 import type { Buffer } from "../device/device.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { rowsPerExpert } from "../tuning/rows.ts";
 import { type Tile, tileCalls } from "../tuning/tiles.ts";
-import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, PackedWeights } from "../weights/space.ts";
 import { type KernelRule, kernelRule, type RuleHalf } from "./expert_rule.ts";
-import type { Cache } from "./kv.ts";
-import type { Norms } from "./norms.ts";
-import { type RoundingContext, rounded, roundedPlace } from "./rounded.ts";
+import { checkWidth, type ProductContext } from "./product_context.ts";
+import { Projections } from "./projections.ts";
+import { rounded, roundedPlace } from "./rounded.ts";
 import { type Routed, routed } from "./routing.ts";
 import { type GpuTensor, padded } from "./scratch.ts";
-import { turn } from "./turn.ts";
 
 type Values = Readonly<Record<string, number>>;
 type Buffers = Readonly<Record<string, Buffer>>;
-
-/** What the products need of the backend. */
-export interface ProductContext extends RoundingContext {
-  readonly tuning: Tuning;
-  readonly norms: Norms;
-}
 
 /** Rows that experts multiply: of the tokens [n, D], or of what each token sends to its experts. */
 export interface ExpertInputs {
@@ -41,13 +33,20 @@ export interface ExpertInputs {
 interface MoeOf {
   readonly names: string;
   readonly rule: KernelRule;
+  /** Where the experts' weights start. */
+  readonly at: number;
 }
 
 export class Products {
   readonly #context: ProductContext;
 
+  readonly projections: Projections;
+  /** The rows that were rounded last: those that experts and shared ones take are the same. */
+  #int8: { readonly x: GpuTensor; readonly buffer: Buffer } | null = null;
+
   constructor(context: ProductContext) {
     this.#context = context;
+    this.projections = new Projections(context, this);
   }
 
   /** y [n, rows of w] = x · wᵀ, or y += with `add`. */
@@ -57,7 +56,7 @@ export class Products {
     const { plans, step, encoder, tuning } = this.#context;
     const form = tuning.form(n);
     if (form === "vec") {
-      const input = this.#matvec(x, w);
+      const input = this.matvec(x, w);
       plans.run(`matmul_vec ${w.id} ${x.buffer.id} ${input.key} ${y.id} ${add}`, n, () =>
         matvecCalls(this.#context.encoder, "matmul_vec", w, input, { y_stride: stride, ADD: Number(add) }, { y }),
       );
@@ -86,63 +85,14 @@ export class Products {
     );
   }
 
-  /** Whether qkv() can do all of it in one dispatch a part. */
-  fusesQkv(n: number, matrices: readonly GpuMatrix[], { headDim, rope, qkNorm, clip }: Attention): boolean {
-    const usual = 2 * rope.inverse.length === headDim && qkNorm === null && clip === undefined;
-    const whole = matrices.every(({ ranges }) => ranges.every(({ rows }) => rows % headDim === 0));
-    return this.#context.tuning.form(n) !== "tile" && whole && headDim % 16 === 0 && usual;
-  }
-
-  /** Projection by stacked() matrices, norms and RoPE; with `cache` k and v are appended too. */
-  qkv(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache | null): void {
-    for (const w of matrices) checkWidth(x, w);
-    if (cache && this.fusesQkv(x.shape[0], matrices, attention)) {
-      this.#qkvFused(x, matrices, attention, y, cache);
-      return;
-    }
-    const projected = this.#context.scratch.storage("projection", x.shape[0], y.stride, "tokens");
-    for (const w of matrices) this.matmul(x, w, projected, y.stride, false);
-    turn(this.#context, projected, attention, y, cache);
-  }
-
-  #qkvFused(x: GpuTensor, matrices: readonly GpuMatrix[], attention: Attention, y: GpuTensor, cache: Cache): void {
-    const { heads, kvHeads, headDim, rope } = attention;
-    const { plans, step, encoder, tuning } = this.#context;
-    const n = x.shape[0];
-    const form = tuning.form(n);
-    const angles = step.angles(rope);
-    const { store, keys, values, words } = cache;
-    const params = { y_stride: y.stride, block: store.blockSize, heads, kv_heads: kvHeads, pairs: headDim / 2 };
-    const buffers = { angles, step: words ?? step.words, y: y.buffer, keys, values };
-    const kv = { kv: store.precision };
-    for (const w of matrices) {
-      if (form !== "vec" && form !== "tile") {
-        const from = this.rows(x, "f32");
-        plans.run(`qkv_few ${form} ${w.id} ${from.id} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-          fewCalls(
-            encoder,
-            "qkv_few",
-            tuning.few(w, form, false),
-            w,
-            params,
-            { ...buffers, count: step.counts.tokens, x: from },
-            kv,
-          ),
-        );
-        continue;
-      }
-      const input = this.#matvec(x, w, 2);
-      plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-        matvecCalls(encoder, "qkv_vec", w, input, params, buffers, kv),
-      );
-    }
-  }
-
-  /** @param of names the place of its results: a layer may have two routers */
-  route(x: GpuTensor, router: Router, of = ""): Routed {
+  /**
+   * @param shared the gate of shared experts, if it is to be computed along
+   * @param of names the place of its results: a layer may have two routers
+   */
+  route(x: GpuTensor, router: Router, shared: GpuMatrix | null = null, of = ""): Routed {
     const gate = router.gate as GpuMatrix;
-    checkWidth(x, gate);
-    return routed(this.#context, x, router, this.#matvec(x, gate), of);
+    for (const w of shared ? [gate, shared] : [gate]) checkWidth(x, w);
+    return routed(this.#context, x, router, this.matvec(x, gate), { shared, of });
   }
 
   /** Columns of computed rows x in the order of a matrix's inputs. */
@@ -186,14 +136,14 @@ export class Products {
    * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
    * into y, or with `add` to what is there. Inputs of n tokens, ids and weights [n, K].
    * @param of `names`: of scratch buffers, which that last product reads; two of them may wait
-   * `chosen`: the ids of the experts, where `ids` are of slots
+   * `chosen`: the ids of the experts, where `ids` are of slots; `at`: where the weights start
    */
   moe(
     inputs: ExpertInputs,
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    { names = "expert", chosen = ids }: { readonly names?: string; readonly chosen?: GpuTensor } = {},
+    { names = "expert", chosen = ids, at = 0 }: Partial<Omit<MoeOf, "rule">> & { readonly chosen?: GpuTensor } = {},
   ): (y: Buffer, stride: number, add: boolean) => void {
     const { x } = inputs;
     const [n, width] = x.shape;
@@ -204,8 +154,8 @@ export class Products {
     const form = this.#context.tuning.expertForm(n, ids.shape[1], experts.count);
     const rule = kernelRule(experts, chosen);
     return form === "vec"
-      ? this.#moeVec(inputs, ids, weights, experts, { names, rule })
-      : this.#moeGrouped(form, inputs, ids, weights, experts, { names, rule });
+      ? this.#moeVec(inputs, ids, weights, experts, { names, rule, at })
+      : this.#moeGrouped(form, inputs, ids, weights, experts, { names, rule, at });
   }
 
   // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
@@ -215,7 +165,7 @@ export class Products {
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    { names, rule }: MoeOf,
+    { names, rule, at }: MoeOf,
   ) {
     const { count: E, intermediate: F, w13: up, w2: down } = experts;
     const { plans, scratch, tuning } = this.#context;
@@ -240,13 +190,13 @@ export class Products {
     );
     const again: MatvecInput = { ...plain, x: act, ...variants.down };
     return (y: Buffer, y_stride: number, add: boolean): void =>
-      plans.run(`expert_down_vec ${down.id} ${key} ${weights.buffer.id} ${y.id} ${add}`, n, () =>
+      plans.run(`expert_down_vec ${down.id} ${key} ${weights.buffer.id} ${at} ${y.id} ${add}`, n, () =>
         matvecCalls(
           this.#context.encoder,
           "expert_down_vec",
           down,
           again,
-          { E, K, y_stride, ADD: Number(add), ...rule.down.values },
+          { E, K, y_stride, weights_at: at, ADD: Number(add), ...rule.down.values },
           { ids: ids.buffer, weights: weights.buffer, y, ...rule.down.buffers },
           rule.down.files,
         ),
@@ -260,7 +210,7 @@ export class Products {
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    { names, rule }: MoeOf,
+    { names, rule, at: weights_at }: MoeOf,
   ) {
     const { plans, scratch, step, encoder } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
@@ -280,9 +230,9 @@ export class Products {
       encoder.call("group", { params: { E, K }, buffers: { count, ids: ids.buffer, starts, sorted } }),
     ]);
     const assignments = { starts, sorted };
-    const at = { E, K: K / each };
+    const sizes = { E, K: K / each };
     plans.run(`expert_up ${key}`, n * each, () =>
-      calls("expert_up", up, { ...at, y_stride: stride }, { ...assignments, x: from, y: act }, rule.up),
+      calls("expert_up", up, { ...sizes, y_stride: stride }, { ...assignments, x: from, y: act }, rule.up),
     );
     const again =
       rounds || downInput === "f32"
@@ -295,12 +245,12 @@ export class Products {
             each: K,
           });
     plans.run(`expert_down ${key}`, n * K, () =>
-      calls("expert_down", down, { ...at, y_stride: padded(D) }, { ...assignments, x: again, y: out }, rule.down),
+      calls("expert_down", down, { ...sizes, y_stride: padded(D) }, { ...assignments, x: again, y: out }, rule.down),
     );
     return (y: Buffer, stride: number, add: boolean): void =>
-      plans.run(`combine ${key} ${y.id} ${add}`, n, () => [
+      plans.run(`combine ${key} ${weights_at} ${y.id} ${add}`, n, () => [
         encoder.call("combine", {
-          params: { K, vectors: stride / 4 },
+          params: { K, vectors: stride / 4, weights_at },
           overrides: { ADD: Number(add) },
           buffers: { count, x: out, weights: weights.buffer, y },
         }),
@@ -341,28 +291,32 @@ export class Products {
    */
   rows(x: GpuTensor, to: Arithmetic, each = 1): Buffer {
     if (to === "f32") return this.#context.norms.computed(x).buffer;
+    if (to === "int8" && this.#int8?.x === x) return this.#int8.buffer;
     const [n, D] = x.shape;
-    return rounded(this.#context, to, `${to} activations`, {
-      x: x.buffer,
-      n,
-      D,
-      rows: x.rows,
-      each,
-      norm: x.norm,
-    });
+    const name = `${to} activations`;
+    const buffer = rounded(this.#context, to, name, { x: x.buffer, n, D, rows: x.rows, each, norm: x.norm });
+    if (to === "int8") this.#int8 = { x, buffer };
+    return buffer;
   }
 
-  /** Where rows(x, "int8") are. */
+  /** Where rows(x, "int8") are from now on: the caller writes them. */
   int8Rows(x: GpuTensor): Buffer {
     const [n, D] = x.shape;
-    return roundedPlace(this.#context, "int8", "int8 activations", { n, D, rows: x.rows, each: 1 });
+    const buffer = roundedPlace(this.#context, "int8", "int8 activations", { n, D, rows: x.rows, each: 1 });
+    this.#int8 = { x, buffer };
+    return buffer;
+  }
+
+  /** Forgets the rows of the step before. */
+  begin(): void {
+    this.#int8 = null;
   }
 
   /**
    * The input of a matrix-vector kernel, whose teams make so many panels; it computes a norm that
    * was left to it.
    */
-  #matvec(x: GpuTensor, w: PackedWeights, panels = 1): MatvecInput {
+  matvec(x: GpuTensor, w: PackedWeights, panels = 1): MatvecInput {
     const { norm } = x;
     return {
       x: x.buffer,
@@ -373,9 +327,4 @@ export class Products {
       ...this.#context.tuning.matvec(w, panels),
     };
   }
-}
-
-function checkWidth(x: GpuTensor, w: GpuMatrix): void {
-  if (x.shape[1] !== w.cols)
-    throw new RequestError(`${w.name}: a matrix [${w.rows}, ${w.cols}] for rows of ${x.shape[1]}`);
 }

@@ -21,8 +21,16 @@ export interface ExpertRows {
   readonly int8: boolean;
 }
 
+/** What shared experts are weighed by: [n] in a buffer, from a word on. */
+export interface Share {
+  readonly weights: GpuTensor;
+  readonly at: number;
+}
+
 export interface Routed {
   readonly routes: Routes;
+  /** Of the gate of shared experts, if one was given. */
+  readonly share: Share | null;
   /** Encodes the choice, together with the experts' rows if they are wanted. */
   readonly encode: (rows: ExpertRows | null) => void;
 }
@@ -37,6 +45,7 @@ export interface RoutingTools {
 /**
  * The experts of rows x.
  * @param like what a product with the gate would read
+ * @param shared the gate of shared experts, whose sigmoid is computed along
  * @param of names the place of ids and weights
  */
 export function routed(
@@ -44,7 +53,7 @@ export function routed(
   x: GpuTensor,
   { k, rule, ...router }: Router,
   like: MatvecInput,
-  of = "",
+  { shared = null, of = "" }: { readonly shared?: GpuMatrix | null; readonly of?: string } = {},
 ): Routed {
   const gate = router.gate as GpuMatrix;
   const bias = router.bias as GpuVector | null;
@@ -57,20 +66,23 @@ export function routed(
   if (gate.parts.length > 1)
     throw new MemoryError(`${gate.name}: a router of ${gate.bytes} bytes does not fit in one binding of this device`);
   const ids = scratch.list(`${of} ids`, n, k, x.rows, "u32");
-  const weights = scratch.list(`${of} weights`, n, k, x.rows, "f32");
+  const listed = scratch.list(`${of} weights`, n, shared ? k + 1 : k, x.rows, "f32");
+  const weights = shared ? scratch.reuse({ ...listed, shape: [n, k], stride: k }) : listed;
+  const room = weights.buffer.size / 4 / listed.stride; // rows
   const input = { ...like, ...tuning.route(gate, experts) };
   const numbers = numbersOf(rule, bias !== null);
-  const buffers = { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer };
-  const key = `${x.buffer.id} ${ids.buffer.id} ${weights.buffer.id} ${input.key} ${k} ${Object.values(numbers)} ${bias?.buffer.id}`;
+  const beside = shared ? shared.parts[0]!.buffers.w : x.buffer;
+  const buffers = { bias: bias?.buffer ?? x.buffer, ids: ids.buffer, weights: weights.buffer, share: beside };
+  const key = `${x.buffer.id} ${beside.id} ${ids.buffer.id} ${weights.buffer.id} ${input.key} ${k} ${Object.values(numbers)} ${bias?.buffer.id}`;
   const encode = (rows: ExpertRows | null): void => {
     const y = rows?.buffer ?? scratch.storage("no rows for experts", 1, 1, "outputs");
     const ROWS = rows === null ? 0 : rows.int8 ? 2 : 1;
-    const values = { K: k, ...numbers, ROWS, EXPERTS: experts };
+    const values = { K: k, ...numbers, ROWS, EXPERTS: experts, SHARE: Number(shared !== null), share_at: k * room };
     plans.run(`route ${gate.id} ${key} ${y.id} ${ROWS}`, n, () =>
       matvecCalls(encoder, "route", gate, input, values, { ...buffers, y }),
     );
   };
-  return { routes: { ids, weights }, encode };
+  return { routes: { ids, weights }, share: shared && { weights, at: k * room }, encode };
 }
 
 /** A rule as route.wgsl's params and its RULE. */

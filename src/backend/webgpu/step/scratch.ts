@@ -69,6 +69,11 @@ export class Scratch {
     return this.#make(verb, n, width, width, rows, type);
   }
 
+  /** Ends the life of x. */
+  end(x: GpuTensor | null): void {
+    if (x && this.#owners.get(x.buffer) === x) this.#owners.delete(x.buffer);
+  }
+
   /** The storage of `x` as a new tensor; x itself must not be used again. */
   reuse(x: GpuTensor): GpuTensor {
     const tensor = { ...x };

@@ -8,15 +8,24 @@ import type { Cache } from "./kv.ts";
 import type { RoundingContext } from "./rounded.ts";
 import type { GpuTensor } from "./scratch.ts";
 
+/** Of the norm, the clip and RoPE: params of kernels that turn q and k. */
+export const turnParams = ({ rope, qkNorm, clip }: Attention) => ({
+  turned: rope.inverse.length,
+  q_size: qkNorm?.q.size ?? 1,
+  k_size: qkNorm?.k.size ?? 1,
+  eps: qkNorm?.eps ?? 0,
+  clip: clip ?? 0,
+});
+
+export const turnOverrides = ({ qkNorm, clip }: Attention) => ({
+  NORM: Number(qkNorm !== null),
+  CLIP: Number(clip !== undefined),
+});
+
 /** y of the products x = q | k | v: norms, clip, RoPE and, with `cache`, the append. */
-export function turn(
-  context: RoundingContext,
-  x: Buffer,
-  { heads, kvHeads, headDim, rope, qkNorm, clip }: Attention,
-  y: GpuTensor,
-  cache: Cache | null,
-): void {
+export function turn(context: RoundingContext, x: Buffer, shape: Attention, y: GpuTensor, cache: Cache | null): void {
   const { plans, scratch, step, encoder } = context;
+  const { heads, kvHeads, headDim, rope, qkNorm } = shape;
   const angles = step.angles(rope);
   const [q, k] = [qkNorm?.q as GpuVector | undefined, qkNorm?.k as GpuVector | undefined];
   const keys = cache?.keys ?? scratch.storage("no keys", 1, 4, "outputs");
@@ -30,16 +39,11 @@ export function turn(
         heads,
         kv_heads: kvHeads,
         pairs: headDim / 2,
-        turned: rope.inverse.length,
-        q_size: q?.size ?? 1,
-        k_size: k?.size ?? 1,
-        eps: qkNorm?.eps ?? 0,
-        clip: clip ?? 0,
+        ...turnParams(shape),
       },
       overrides: {
         THREADS: (q?.size ?? 0) > 256 ? 256 : 64,
-        NORM: Number(qkNorm !== null),
-        CLIP: Number(clip !== undefined),
+        ...turnOverrides(shape),
         APPEND: Number(cache !== null),
       },
       buffers: {

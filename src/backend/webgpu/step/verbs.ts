@@ -40,7 +40,7 @@ import { WeightLoader } from "../weights/weights.ts";
 import { AttentionCalls, widthOfHeads } from "./attention.ts";
 import { StepBatch } from "./batch.ts";
 import { GpuChoosing } from "./choosing.ts";
-import { FfnCalls, ffnOf, type GpuFfn } from "./ffn.ts";
+import { FfnCalls, ffnOf, type GpuFfn, sharedGate } from "./ffn.ts";
 import { type Cache, GpuKv } from "./kv.ts";
 import { LatentCalls } from "./latent.ts";
 import { addRows, embedded, type LookupTools, outputRows } from "./lookup.ts";
@@ -94,17 +94,17 @@ export class Verbs implements WebGpuOps {
     this.#plans = new Plans(this.#encoder);
     const parts = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
     this.#tools = parts;
-    const tools = { ...parts, software: info.software };
+    const tools = { ...parts, device, software: info.software };
     this.#attention = new AttentionCalls(tools);
     this.#latent = new LatentCalls({ ...tools, tuning: this.tuning });
     this.#norms = new Norms(tools);
     this.#products = new Products({ ...tools, tuning: this.tuning, norms: this.#norms });
-    const own = { device, products: this.#products, maxTokens: options.maxTokens };
-    this.#ffn = new FfnCalls(own);
+    const own = { products: this.#products, maxTokens: options.maxTokens };
+    this.#ffn = new FfnCalls({ device, ...own });
     this.#slotted = new SlottedMoe({ ...tools, ...own });
     this.profiling = new Profiling(device, this.#encoder, () => this.#batch(), info.software);
     const given = (x: Tensor): GpuTensor => this.#norms.computed(this.#given(x));
-    this.choosing = new GpuChoosing({ device, ...tools, given });
+    this.choosing = new GpuChoosing({ ...tools, given });
     this.recurrent = new RecurrentCalls({ ...tools, ...own, given, batch: () => this.#batch() });
     this.#onClose = options.onClose;
   }
@@ -199,6 +199,7 @@ export class Verbs implements WebGpuOps {
     this.#encoder.reset();
     this.#waiting.clear();
     this.#norms.begin();
+    this.#products.begin();
     this.#scratch.begin();
   }
 
@@ -220,7 +221,8 @@ export class Verbs implements WebGpuOps {
     const from = this.#tokenRows(x);
     const tensor = this.#scratch.tensor("qkv", from.shape[0], width, "tokens");
     const parts = this.#loader.space.stacked(matrices as readonly GpuMatrix[]);
-    const append = (cache: Cache | null): void => this.#products.qkv(from, parts, shape, tensor, cache);
+    this.#scratch.end(this.#waiting.takeLeft());
+    const append = (cache: Cache | null) => this.#products.projections.encode(from, parts, shape, tensor, cache);
     this.#waiting.last = { tensor, alone: () => append(null), append };
     return tensor;
   }
@@ -237,19 +239,16 @@ export class Verbs implements WebGpuOps {
 
   append(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): void {
     const cache = this.#step.cache(kv as GpuKv, layer, this.#batch());
-    const pending = this.#waiting.last;
-    if (pending?.append && pending.tensor === qkv) {
-      this.#waiting.last = null;
-      pending.append(cache);
-      return;
-    }
-    this.#waiting.settle();
+    if (this.#waiting.append(qkv, cache)) return;
+    this.#waiting.settle(qkv);
     this.#attention.append(cache, this.#tokenRows(qkv), shape);
   }
 
   attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
-    this.#waiting.settle();
-    return this.#attention.encode(this.#step.cache(kv as GpuKv, layer, this.#batch()), this.#tokenRows(qkv), shape);
+    const cache = this.#step.cache(kv as GpuKv, layer, this.#batch());
+    const unturned = this.#waiting.takeUnturned(qkv, cache.keys);
+    this.#waiting.settle(unturned ? undefined : qkv);
+    return this.#attention.encode(cache, this.#tokenRows(qkv), shape, unturned);
   }
 
   reorder(x: Tensor, order: InputOrder): Tensor {
@@ -286,9 +285,10 @@ export class Verbs implements WebGpuOps {
     return this.#scratch.reuse(to);
   }
 
-  route(x: Tensor, router: Router): Routes {
+  route(x: Tensor, router: Router, beside?: Ffn | null): Routes {
     const rowsOf = this.#given(x);
-    const { routes, encode } = this.#products.route(rowsOf, router);
+    const { routes, share, encode } = this.#products.route(rowsOf, router, sharedGate(beside));
+    this.#ffn.keep(rowsOf, beside, share);
     this.#waiting.last = { tensor: routes.ids as GpuTensor, rowsOf, rows: encode, alone: () => encode(null) };
     return routes;
   }
@@ -356,7 +356,7 @@ export class Verbs implements WebGpuOps {
    * @throws RequestError if its life is over
    */
   #given(x: Tensor): GpuTensor {
-    this.#waiting.settle();
+    this.#waiting.settle(x);
     return this.#scratch.own(x);
   }
 

@@ -239,7 +239,7 @@ function tasksOf(context: AutotuneContext, { layers, caches, forms }: Model): Ta
     attention,
   }));
   const fused = stacks.filter(({ matrices, attention }) =>
-    tuning.inForm("vec", () => products.fusesQkv(1, matrices, attention)),
+    tuning.inForm("vec", () => products.projections.fused(1, matrices, attention)),
   );
   const gates = layers.flatMap(({ router }) => (router ? [router as Gate] : []));
   const own = new Set<unknown>([

@@ -299,8 +299,8 @@ export class Questions {
       compared: [some.length - 1],
       encode: (item, n) => {
         const { matrices: own, attention } = some[item]!;
-        const fused = products.fusesQkv(n, own, attention);
-        products.qkv(first(x, n), own, attention, first(y, n), fused ? cache(attention, n) : null);
+        const fused = products.projections.fused(n, own, attention);
+        products.projections.encode(first(x, n), own, attention, first(y, n), fused ? cache(attention, n) : null);
         return y;
       },
     };

@@ -1,0 +1,273 @@
+// Attention of up to eight heads of one key/value head over a part of a token's positions, which
+// attention_split.wgsl and attention_turn.wgsl share. Uses their bindings and params.
+//
+// UNITS invocations side by side read a position, eight dimensions each; their part of the queries
+// and of the outputs stays in registers, for all heads. There are SLICES such slices, each with its
+// own maxima and sums (online softmax) up to the end. A tile is four positions a slice, whose keys
+// and values are asked for together.
+#import "lib/attention/kv.wgsl"
+#import "lib/attention/paged.wgsl"
+#import "lib/attention/sinks.wgsl"
+#import "lib/attention/splits.wgsl"
+#import "lib/step.wgsl"
+#import "lib/token.wgsl"
+#import "lib/attention/window.wgsl"
+
+override UNITS: u32; // ceil(Dh / 8)
+override SLICES: u32; // at most 16
+override FOURS: u32; // of heads: 2 if a workgroup may have more than four, else 1
+
+const QUERIES = 8u;
+const MASKED = -3.0e38;
+
+// What each invocation adds to the scores, a row of an odd number of vectors a position against
+// bank conflicts; at the end, what each adds to the outputs.
+// Names for sizes: wgpu (naga 29) panics over a formula of overrides that are declared later.
+override PARTS: u32 = FOURS * SLICES * 4 * (UNITS | 1);
+override SCORES: u32 = FOURS * SLICES * 4;
+override PLACES: u32 = SLICES * 8;
+var<workgroup> parts: array<vec4f, PARTS>;
+// [four of heads, position]; at the end, the slices' maxima and sums
+var<workgroup> scores: array<vec4f, SCORES>;
+// where the positions of this tile and of the next one lie
+var<workgroup> places: array<u32, PLACES>;
+
+// Eight dimensions of four heads: a column is a dimension, a row a head.
+struct Eight {
+  near: mat4x4f,
+  far: mat4x4f,
+}
+
+fn times(q: Eight, key: mat2x4f) -> vec4f {
+  return q.near * key[0] + q.far * key[1];
+}
+
+// Leaves what an invocation adds to the scores of its slice's four positions.
+fn put(four: u32, slice: u32, unit: u32, q: Eight, k0: mat2x4f, k1: mat2x4f, k2: mat2x4f, k3: mat2x4f) {
+  let at = (four * SLICES * 4 + slice) * (UNITS | 1) + unit;
+  parts[at] = times(q, k0);
+  parts[at + SLICES * (UNITS | 1)] = times(q, k1);
+  parts[at + SLICES * 2 * (UNITS | 1)] = times(q, k2);
+  parts[at + SLICES * 3 * (UNITS | 1)] = times(q, k3);
+}
+
+fn plus(out: Eight, weight: vec4f, value: mat2x4f) -> Eight {
+  let near = value[0];
+  let far = value[1];
+  return Eight(
+    out.near + mat4x4f(weight * near.x, weight * near.y, weight * near.z, weight * near.w),
+    out.far + mat4x4f(weight * far.x, weight * far.y, weight * far.z, weight * far.w),
+  );
+}
+
+// A slice's maxima and sums for four heads, and what its last tile adds to them.
+struct Soft {
+  top: vec4f,
+  total: vec4f,
+  fade: vec4f,
+  weights: mat4x4f, // a column is a position
+}
+
+// Takes the scores of a slice's four positions of a tile.
+fn soften(before: Soft, four: u32, slice: u32) -> Soft {
+  let at = four * SLICES * 4 + slice;
+  let s = mat4x4f(scores[at], scores[at + SLICES], scores[at + SLICES * 2], scores[at + SLICES * 3]);
+  let top = max(before.top, max(max(s[0], s[1]), max(s[2], s[3])));
+  let fade = exp(before.top - top);
+  let weights = mat4x4f(weigh(s[0], top), weigh(s[1], top), weigh(s[2], top), weigh(s[3], top));
+  return Soft(top, before.total * fade + weights[0] + weights[1] + weights[2] + weights[3], fade, weights);
+}
+
+fn weigh(score: vec4f, top: vec4f) -> vec4f {
+  return select(vec4f(), exp(score - top), score > vec4f(MASKED));
+}
+
+fn faded(out: Eight, by: vec4f) -> Eight {
+  let near = out.near;
+  let far = out.far;
+  return Eight(
+    mat4x4f(near[0] * by, near[1] * by, near[2] * by, near[3] * by),
+    mat4x4f(far[0] * by, far[1] * by, far[2] * by, far[3] * by),
+  );
+}
+
+fn add_values(out: Eight, soft: Soft, v0: mat2x4f, v1: mat2x4f, v2: mat2x4f, v3: mat2x4f) -> Eight {
+  let w = soft.weights;
+  return plus(plus(plus(plus(faded(out, soft.fade), w[0], v0), w[1], v1), w[2], v2), w[3], v3);
+}
+
+fn value_size() -> u32 {
+  return p.pairs * 2 - p.skip;
+}
+
+// Heads of the workgroup: the first, and how many.
+struct Heads {
+  first: u32,
+  count: u32,
+}
+
+// Sums four dimensions of each unit over the slices and stores them for heads q .. q + 3. Contains
+// barriers: call it in uniform control flow.
+fn store(quad: mat4x4f, dimension: u32, q: u32, heads: Heads, row: u32, lane: u32) {
+  workgroupBarrier(); // the slowest invocation still reads
+  for (var i = 0u; i < 4; i++) {
+    parts[lane * 4 + i] = quad[i];
+  }
+  workgroupBarrier();
+  for (var i = lane; i < UNITS * 4; i += UNITS * SLICES) {
+    var sum = vec4f();
+    for (var slice = 0u; slice < p.slices; slice++) {
+      sum += parts[slice * UNITS * 4 + i];
+    }
+    let d = i / 4 * 8 + dimension + i % 4;
+    for (var h = q; h < min(q + 4, heads.count) && d >= p.skip && d < p.pairs * 2; h++) {
+      y[row + (heads.first + h) * value_size() + d - p.skip] = sum[h - q];
+    }
+  }
+}
+
+// Ends the softmax of heads q .. q + 3 over all slices and stores their outputs. Contains barriers.
+fn finish(out: Eight, soft: Soft, q: u32, heads: Heads, row: u32, lane: u32) {
+  workgroupBarrier();
+  if (lane % UNITS == 0) {
+    scores[lane / UNITS * 2] = soft.top;
+    scores[lane / UNITS * 2 + 1] = soft.total;
+  }
+  workgroupBarrier();
+  var top = vec4f(MASKED);
+  for (var slice = 0u; slice < p.slices; slice++) {
+    top = max(top, scores[slice * 2]);
+  }
+  var total = vec4f();
+  if (SINKS == 1 && splits_each() == 1) { // else attention_reduce takes them
+    let head = heads.first + q;
+    let sink = vec4f(sink_of(head), sink_of(head + 1), sink_of(head + 2), sink_of(head + 3));
+    top = max(top, sink);
+    total = exp(sink - top);
+  }
+  for (var slice = 0u; slice < p.slices; slice++) {
+    total += scores[slice * 2 + 1] * exp(scores[slice * 2] - top);
+  }
+  if (splits_each() > 1 && lane == 0) {
+    let at = row + value_size() * p.heads + heads.first * 2;
+    for (var h = q; h < min(q + 4, heads.count); h++) {
+      y[at + h * 2] = top[h - q];
+      y[at + h * 2 + 1] = total[h - q];
+    }
+  }
+  let whole = faded(out, exp(soft.top - top) / select(total, vec4f(1), splits_each() > 1));
+  store(whole.near, 0, q, heads, row, lane);
+  store(whole.far, 4, q, heads, row, lane);
+}
+
+// What a workgroup owns: heads of one key/value head, for one token and one split of the positions
+// that it sees.
+struct Share {
+  t: u32,
+  token: Token,
+  kv_head: u32,
+  chunk: u32, // of the key/value head's query heads
+  heads: Heads,
+  row: u32, // where it stores
+  origin: u32, // first position
+  to: u32, // behind its last one
+  end: u32, // behind the token's last one: a split from there on has no positions
+}
+
+fn share_of(workgroup: vec3u) -> Share {
+  let tile = SLICES * 4;
+  let splits = splits_each();
+  let t = workgroup.z / splits;
+  let token = token_at(t);
+  let heads_each = p.heads / p.kv_heads;
+  let chunks = (heads_each + QUERIES - 1) / QUERIES;
+  let kv_head = workgroup.x / chunks;
+  let chunk = workgroup.x % chunks;
+  let skipped = chunk * QUERIES;
+  let heads = Heads(kv_head * heads_each + skipped, min(heads_each - skipped, QUERIES));
+  let begin = window_begin(token.position);
+  let end = token.position + 1;
+  let span = ((end - begin + splits - 1) / splits + tile - 1) / tile * tile;
+  let origin = begin + workgroup.z % splits * span;
+  return Share(t, token, kv_head, chunk, heads, workgroup.z * p.y_stride, origin, min(origin + span, end), end);
+}
+
+// What a split without positions stores.
+fn store_nothing(own: Share, lane: u32) {
+  for (var h = lane; h < own.heads.count; h += UNITS * SLICES) {
+    y[own.row + value_size() * p.heads + (own.heads.first + h) * 2 + 1] = 0;
+  }
+}
+
+// Where a slice's softmax and outputs start.
+struct Start {
+  soft: Soft,
+  out: Eight,
+}
+
+fn nothing() -> Start {
+  return Start(Soft(vec4f(MASKED), vec4f(), vec4f(), mat4x4f()), Eight());
+}
+
+// Attends to the cached positions own.origin .. to - 1, and stores the outputs. Contains barriers:
+// call it in uniform control flow.
+fn attend(own: Share, to: u32, query0: Eight, query4: Eight, start0: Start, start4: Start, lane: u32) {
+  let tile = SLICES * 4;
+  let units = (p.pairs + 3) / 4;
+  let slice = lane / UNITS;
+  let unit = lane % UNITS;
+  var soft0 = start0.soft;
+  var soft4 = start4.soft;
+  var out0 = start0.out;
+  var out4 = start4.out;
+  for (var i = lane; i < tile; i += UNITS * SLICES) {
+    places[i] = kv_at(own.token.table, min(own.origin + i, max(to, 1) - 1), own.kv_head) / 4;
+  }
+  workgroupBarrier();
+  var side = 0u;
+  for (var first = own.origin; first < to; first += tile) {
+    let at0 = places[side + slice] + unit;
+    let at1 = places[side + slice + SLICES] + unit;
+    let at2 = places[side + slice + SLICES * 2] + unit;
+    let at3 = places[side + slice + SLICES * 3] + unit;
+    let key0 = kv_unpack(keys[at0]);
+    let key1 = kv_unpack(keys[at1]);
+    let key2 = kv_unpack(keys[at2]);
+    let key3 = kv_unpack(keys[at3]);
+    let value0 = values[at0];
+    let value1 = values[at1];
+    let value2 = values[at2];
+    let value3 = values[at3];
+    put(0, slice, unit, query0, key0, key1, key2, key3);
+    if (FOURS > 1) {
+      put(1, slice, unit, query4, key0, key1, key2, key3);
+    }
+    workgroupBarrier();
+    side = tile - side;
+    for (var i = lane; i < tile; i += UNITS * SLICES) {
+      places[side + i] = kv_at(own.token.table, min(first + tile + i, to - 1), own.kv_head) / 4;
+    }
+    for (var i = lane; i < FOURS * tile; i += UNITS * SLICES) {
+      var sum = vec4f();
+      for (var u = 0u; u < units; u++) {
+        sum += parts[i * (UNITS | 1) + u];
+      }
+      scores[i] = select(vec4f(MASKED), sum, first + i % tile < to);
+    }
+    workgroupBarrier();
+    let v0 = kv_unpack(value0);
+    let v1 = kv_unpack(value1);
+    let v2 = kv_unpack(value2);
+    let v3 = kv_unpack(value3);
+    soft0 = soften(soft0, 0, slice);
+    out0 = add_values(out0, soft0, v0, v1, v2, v3);
+    if (FOURS > 1) {
+      soft4 = soften(soft4, 1, slice);
+      out4 = add_values(out4, soft4, v0, v1, v2, v3);
+    }
+  }
+  finish(out0, soft0, 0, own.heads, own.row, lane);
+  if (FOURS > 1) {
+    finish(out4, soft4, 4, own.heads, own.row, lane);
+  }
+}

@@ -3,6 +3,7 @@
 import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { resolve } from "node:path";
+import type { PackableName } from "../kernels/formats/index.ts";
 import { groupLimits } from "./backend/cpu/node_limits.ts";
 import { startNodeWorker, usableCores } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
@@ -147,13 +148,14 @@ export async function measureExperts(adapter?: string): Promise<ExpertRates> {
 }
 
 /**
- * Finds out which variants of kernels are fastest on an adapter, with q4 weights, whatever was
- * found before. Takes up to half a minute.
+ * Finds out which variants of kernels are fastest on an adapter, whatever was found before. Takes
+ * up to half a minute.
  * @param adapter part of the name of a WebGPU adapter, as `hotset devices` prints it
+ * @param weights the format of the matrices that are timed
  * @throws DeviceError, MemoryError
  */
-export async function measureKernels(adapter: string): Promise<KernelChoices> {
-  return onAdapter(adapter, 512, chosen);
+export async function measureKernels(adapter: string, weights: PackableName = "q4"): Promise<KernelChoices> {
+  return onAdapter(adapter, 512, (ops) => chosen(ops, weights));
 }
 
 /** @param maxTokens of a step @throws DeviceError if no adapter has the name */

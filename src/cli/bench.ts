@@ -69,7 +69,7 @@ export function addBench(program: Command): void {
 
 async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Promise<BenchReport> {
   const progress = loadingProgress(false);
-  const options = { ...openOptions(flags), onProgress: progress.update, signal };
+  const options = { ...openOptions(flags), onProgress: progress.update, onTuning: progress.tuning, signal };
   const model = reportOpened(await open(await modelPlace(label, flags, signal), options).finally(progress.end));
   try {
     const { promptTokens, decodeTokens, repeats, seed } = flags;

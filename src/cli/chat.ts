@@ -54,7 +54,13 @@ export function addChat(program: Command): void {
 
 async function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
   const progress = loadingProgress(false);
-  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal };
+  const options = {
+    ...openOptions(flags),
+    needTokenizer: true,
+    onProgress: progress.update,
+    onTuning: progress.tuning,
+    signal,
+  };
   return reportOpened(await open(await modelPlace(folder, flags, signal), options).finally(progress.end));
 }
 

@@ -1,7 +1,8 @@
 // `hotset devices`: lists the WebGPU adapters of this machine, with their limits, features, and
 // whether they are software.
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { hasSubgroups } from "../backend/webgpu/device/adapter.ts";
 import { listAdapterNames, openNodeGpu } from "../backend/webgpu/device/node_gpu.ts";
 import { HotsetError } from "../errors.ts";
@@ -32,7 +33,7 @@ interface AdapterReport {
 
 interface Options {
   readonly json?: true;
-  readonly tune?: true;
+  readonly tune?: PackableName;
 }
 
 /** Adds the command to the program. */
@@ -41,15 +42,22 @@ export function addDevices(program: Command): void {
     .command("devices")
     .description("list the WebGPU adapters of this machine, and measure what an expert takes on each and on the CPU")
     .option("--json", "one JSON object")
-    .option("--tune", "find out which variants of kernels are fastest, with q4 weights: up to half a minute each")
+    .addOption(
+      new Option(
+        "--tune [format]",
+        "find out which variants of kernels are fastest, with weights in q4 or this format: up to half a minute each",
+      )
+        .choices(PACKABLE)
+        .preset("q4"),
+    )
     .action(async (options: Options) => {
-      const adapters = await listAdapters(options.tune ?? false);
+      const adapters = await listAdapters(options.tune);
       const cpu = await reported(() => measureExperts());
       process.stdout.write(options.json ? `${JSON.stringify({ adapters, cpu }, null, 2)}\n` : text(adapters, cpu));
     });
 }
 
-async function listAdapters(tune: boolean): Promise<AdapterReport[]> {
+async function listAdapters(tune: PackableName | undefined): Promise<AdapterReport[]> {
   const preferred = await driverOf();
   const reports: AdapterReport[] = [];
   for (const name of await listAdapterNames()) {
@@ -74,7 +82,7 @@ async function listAdapters(tune: boolean): Promise<AdapterReport[]> {
         },
         features: [...features].sort(),
         expert: await reported(() => measureExperts(name)),
-        ...(tune && { tuned: await reported(() => measureKernels(name)) }),
+        ...(tune && { tuned: await reported(() => measureKernels(name, tune)) }),
       });
     }
     await node?.release();
@@ -137,9 +145,9 @@ function toGpu({ model, bytes, gpu }: ExpertRates): string {
 /** A line for each choice. */
 function choices(tuned: KernelChoices | string): string[] {
   if (typeof tuned === "string") return [`  tuned       ${tuned}`];
-  const { model, ms, timed, leftOut } = tuned;
+  const { model, weights, ms, timed, leftOut } = tuned;
   return [
-    `  tuned       ${model} at q4, in ${(ms / 1000).toFixed(1)} s`,
+    `  tuned       ${model} at ${weights}, in ${(ms / 1000).toFixed(1)} s`,
     ...timed.map(choice),
     ...leftOut.map((why) => `    left out: ${why}`),
   ];

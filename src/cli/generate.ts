@@ -60,6 +60,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
     ...openOptions(flags),
     needTokenizer: true,
     onProgress: progress.update,
+    onTuning: progress.tuning,
     ...(trace && { onRoutes: trace.onRoutes }),
     signal,
   };

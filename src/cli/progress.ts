@@ -6,6 +6,8 @@ import { formatBytes, formatDuration } from "./output.ts";
 export interface Progress {
   /** For OpenOptions.onProgress: bytes of packed weights done, and in total. */
   readonly update: (done: number, total: number) => void;
+  /** For OpenOptions.onTuning. */
+  readonly tuning: (done: number, total: number) => void;
   /** Clears the line. */
   readonly end: () => void;
 }
@@ -34,16 +36,24 @@ export function longProgress(verb: string, quiet: boolean): Progress {
 }
 
 function progressLine(verb: string, quiet: boolean, more = (_done: number, _total: number): string => ""): Progress {
-  if (quiet || !process.stderr.isTTY) return { update: () => {}, end: () => {} };
+  if (quiet || !process.stderr.isTTY) return { update: () => {}, tuning: () => {}, end: () => {} };
   let drawn = 0;
+  const draw = (done: number, total: number, text: () => string): void => {
+    const now = performance.now();
+    if (now - drawn < REDRAW_MS && done < total) return;
+    drawn = now;
+    process.stderr.write(`\r\x1b[K${text()}`);
+  };
   return {
     update(done, total) {
-      const now = performance.now();
-      if (now - drawn < REDRAW_MS && done < total) return;
-      drawn = now;
-      const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
-      const bytes = `${formatBytes(done)} of ${formatBytes(total)}`;
-      process.stderr.write(`\r\x1b[K${verb} ${percent} % (${bytes})${more(done, total)}`);
+      draw(done, total, () => {
+        const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
+        const bytes = `${formatBytes(done)} of ${formatBytes(total)}`;
+        return `${verb} ${percent} % (${bytes})${more(done, total)}`;
+      });
+    },
+    tuning(done, total) {
+      draw(done, total, () => `timing kernels for this GPU, once: ${done} of ${total}`);
     },
     end() {
       if (drawn > 0) process.stderr.write("\r\x1b[K");

@@ -172,7 +172,15 @@ async function serve(
 async function load(folder: string, flags: ServeFlags, openChat: OpenChat, signal: AbortSignal) {
   const progress = loadingProgress(false);
   const { parallel, queue } = flags;
-  const options = { ...openOptions(flags), needTokenizer: true, onProgress: progress.update, signal, parallel, queue };
+  const options = {
+    ...openOptions(flags),
+    needTokenizer: true,
+    onProgress: progress.update,
+    onTuning: progress.tuning,
+    signal,
+    parallel,
+    queue,
+  };
   return await openChat(await modelPlace(folder, flags, signal), options).finally(progress.end);
 }
 

@@ -94,6 +94,11 @@ export interface OpenOptions {
   /** Called while loading, with the bytes of packed weights done and in total. */
   readonly onProgress?: (done: number, total: number) => void;
   /**
+   * Called while variants of kernels are timed on a GPU, with the products done and in total: 20
+   * seconds at most, where they are not known from another start.
+   */
+  readonly onTuning?: (done: number, total: number) => void;
+  /**
    * Called after each step (not while warming up) with the experts that its router chose. An error
    * that it throws ends the generations of that step. Slows WebGPU down: each layer's choice is
    * read back, and no step runs ahead.

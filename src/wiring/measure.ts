@@ -1,7 +1,7 @@
 // Measures the times to compute and to move one expert, on which offloading decisions rest
 // (experts/costs.ts), and which variants of kernels are fastest.
 
-import { FORMATS } from "../../kernels/formats/index.ts";
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { type CpuOptions, createCpuExperts } from "../backend/cpu/cpu.ts";
 import type { Solved } from "../backend/webgpu/tuning/problem.ts";
 import type { WebGpuOps } from "../backend/webgpu/webgpu.ts";
@@ -24,10 +24,12 @@ export interface ExpertRates {
   readonly gpu: { readonly upload: number; readonly sync: number } | null;
 }
 
-/** Which variants of kernels are used for a model, in the format of ExpertRates. */
+/** Which variants of kernels are used for a model. */
 export interface KernelChoices {
   /** The model whose layers they were timed on. */
   readonly model: string;
+  /** The format of its matrices. */
+  readonly weights: string;
   readonly ms: number;
   /** Problem -> variant, as the tuner has them. */
   readonly found: Readonly<Record<string, unknown>>;
@@ -44,10 +46,10 @@ const TIMED = `${MEASURED.url}&num_local_experts=2&vocab_size=4096`;
  * Times variants of kernels on one layer, whatever was found before: up to half a minute.
  * @throws MemoryError, DeviceError
  */
-export async function measureKernels(ops: WebGpuOps): Promise<KernelChoices> {
+export async function measureKernels(ops: WebGpuOps, weights: PackableName = "q4"): Promise<KernelChoices> {
   const { config, source } = parseSynthetic(TIMED);
   const architecture = readArchitecture(config, TIMED);
-  const plan = keep(FORMATS.q4);
+  const plan = keep(FORMATS[weights]);
   const { layers } = await loadDecoder(ops, architecture, bindSources(architecture, source), { plan });
   const started = performance.now();
   let found: Readonly<Record<string, unknown>> = {};
@@ -59,7 +61,7 @@ export async function measureKernels(ops: WebGpuOps): Promise<KernelChoices> {
   };
   const timed = await ops.tune(store, { layers });
   const ms = performance.now() - started;
-  return { model: MEASURED.title, ms, found, timed, leftOut: ops.info.leftOut ?? [] };
+  return { model: MEASURED.title, weights, ms, found, timed, leftOut: ops.info.leftOut ?? [] };
 }
 
 /**

@@ -143,7 +143,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       },
     });
     await panels?.close();
-    await webgpu?.tune(platform.tuning, { layers: model.layers, kv: kvPrecision, signal: options.signal });
+    const { signal, onTuning: onProgress } = options;
+    await webgpu?.tune(platform.tuning, { layers: model.layers, kv: kvPrecision, signal, onProgress });
     const kv = backend.createKv(cacheGeometry(architecture, context, chunk), kvPrecision, BLOCK_SIZE, context);
     const { slots, kvBytes } = stateSlots(architecture, plan);
     await kv.states?.reserve(slots);

@@ -22,6 +22,12 @@ it.skipIf(noAdapter)(`lists each adapter with its limits${noAdapter ? `: ${NO_AD
 });
 
 const left = noAdapter ? NO_ADAPTER : ALL ? null : "skipped: times kernels for ten seconds (here: HOTSET_ALL_TESTS=1)";
+it("names the formats that --tune takes", async () => {
+  const { code, stderr } = await hotset(["devices", "--tune", "q4_0"]);
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/--tune \[format\]' argument 'q4_0' is invalid.*q4, .*q4_k/s);
+});
+
 it.skipIf(left)(titled("prints which variants of kernels are fastest", left), async () => {
   const { stdout } = await hotset(["devices", "--tune"]);
   const choice = /^ {4}matrix q4 128 4096: matmul_vec q4 (f32|f16) (tree|subgroups) \d+x\d+, /gm;

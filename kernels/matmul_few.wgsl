@@ -1,7 +1,7 @@
 // Matrix product for few tokens, each weight read once for all: y[t,n] = sum_c w[n,c] x[t,c], a
 // bias added or not, added to y or not
 //
-//   w [N, C] packed   x [T, C] f32   ->   y [T, N] f32
+//   w [N, C] packed   x [T, C] f32 or int8   ->   y [T, N] f32
 //
 // grid ceil(rows of the part / (FEW_ROWS THREADS / TEAM)) ceil(T / TILE_X): a team makes FEW_ROWS
 // rows of up to TILE_X tokens; where there are more, those of the same rows are side by side.

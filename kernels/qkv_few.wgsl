@@ -1,7 +1,7 @@
 // Projection of q, k and v for few tokens, each weight read once for all, with a bias or
 // none, RoPE and the KV append behind
 //
-//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32   angles [rows, Dh / 2] (cos, sin)
+//   w [rows, D] packed: some heads of the (H + 2 Hkv) Dh rows   x [T, D] f32 or int8   angles [rows, Dh / 2] (cos, sin)
 //   ->   y [T, (H + 2 Hkv) Dh] f32 as q | k | v
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //

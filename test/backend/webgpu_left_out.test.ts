@@ -165,7 +165,7 @@ describe.skipIf(noAdapter)(`webgpu variants that are left out${noAdapter ? `: ${
         return { ids, leftOut };
       }
 
-      it("goes on without a tile, and without an arithmetic that was remembered, where they no longer compile", async () => {
+      it("goes on without panels, without a tile, and without an arithmetic that was remembered, where they no longer compile", async () => {
         const watched = watchedGpu(adapter.name);
         const whole = await answer(watched);
         expect(whole.leftOut).toEqual([]);
@@ -175,11 +175,13 @@ describe.skipIf(noAdapter)(`webgpu variants that are left out${noAdapter ? `: ${
           watched.remembered.set(name, text.replaceAll(/"arithmetic":"\w+"/g, `"arithmetic":"${arithmetic}"`));
         const without = uncompiled(arithmetic === "f16" ? "enable f16;" : "dot4I8Packed");
         const tile = uncompiled("const TILE_W = 128u;\nconst TILE_THREADS = 64u;");
-        const found = await answer(watched, (code) => without(tile(code)));
+        const panels = uncompiled("struct Panel {");
+        const found = await answer(watched, (code) => without(panels(tile(code))));
         expect(found.ids).toEqual(whole.ids);
         expect(found.leftOut).toEqual(
           expect.arrayContaining([
             expect.stringMatching(RegExp(`^\\w+ q4 ${arithmetic}.*${WORDS}`)),
+            expect.stringMatching(RegExp(`^\\w+ q4 f32 .*alone.*${WORDS}`)),
             expect.stringMatching(RegExp(`^\\w+ q4 f32 registers${WORDS}`)),
           ]),
         );

@@ -84,7 +84,7 @@ describe.skipIf(noAdapter)(`webgpu profiles${noAdapter ? `: ${NO_ADAPTER}` : ""}
 
     it("counts each active weight once for a token, and every expert for many, however they are split", async () => {
       for (const maxWeightBytes of [undefined, 16384]) {
-        const own = await adapter.open({ maxTokens: 33, ...(maxWeightBytes && { maxWeightBytes }) });
+        const own = await adapter.open({ maxTokens: 33, tile: "registers", ...(maxWeightBytes && { maxWeightBytes }) });
         const { step, matrices, experts } = await layer(own);
         const counted = async (T: number): Promise<number> => {
           const before = own.counters().weightBytes;

@@ -18,7 +18,7 @@ import { shown, some } from "../support/some.ts";
 import { allowedNmse, range } from "../support/steps.ts";
 
 const COUNTS = [1, 3, 40]; // few rows and many
-const TILE = 16; // rows of an expert for which a software adapter reads its weights once
+const ONCE = 8; // rows of an expert for which a software adapter reads its weights once
 const SAME = 1e-11; // NMSE between orders of the same sums in f32
 
 describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
@@ -124,7 +124,7 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
                 const device = (expert: number) => how === transit || !missing.includes(expert);
                 const rows = new Map<number, number>();
                 for (const expert of step.ids) if (device(expert)) rows.set(expert, (rows.get(expert) ?? 0) + 1);
-                uses = [...rows.values()].reduce((sum, count) => sum + Math.ceil(count / (T === 1 ? 1 : TILE)), 0);
+                uses = [...rows.values()].reduce((sum, count) => sum + Math.ceil(count / (T === 1 ? 1 : ONCE)), 0);
                 return how!.misses(step);
               },
             }),

@@ -168,7 +168,11 @@ describe.each([
 
   it("is alone until another session's work waits, or was in its step", async () => {
     const heard: boolean[] = [];
-    const backend = fakeBackend({ chooses, maxTokens: 8, chunk: (_at, alone) => (heard.push(alone), 2) });
+    const chunk = (_at: number, alone: boolean): number => {
+      heard.push(alone);
+      return 2;
+    };
+    const backend = fakeBackend({ chooses, maxTokens: 8, chunk });
     const [one, two] = [backend.session(), backend.session()];
     await collect(one, prompt, on(1));
     expect(heard).toEqual(heard.map(() => true));

@@ -13,7 +13,7 @@ const KERNELS = Object.entries<KernelLine>(TABLE)
   .filter(([, { bindings }]) => "part" in bindings)
   .map(([name]) => name);
 /** Those that take rows of f32 only. */
-const EXACT = ["qkv_vec", "qkv_mixed", "qkv_few", "route", "heads"];
+const EXACT = ["qkv_vec", "qkv_mixed", "route", "heads"];
 const TILED = ["matmul", "expert_up", "expert_down"];
 
 describe("WGSL that reads weights", () => {

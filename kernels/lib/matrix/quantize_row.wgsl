@@ -1,12 +1,13 @@
 // A row of x to int8, each group of 32 columns with a scale of its own: a row of y is groups * 8
 // words of four columns, then the scales (f32). Uses the kernel's x, y, NORM and norm.
 #import "lib/matrix/quants.wgsl"
+#import "lib/matrix/int8_stride.wgsl"
 
 // Row t, first times `factor` and the norm's weights where NORM is 1; invocation `lane` of `lanes`
 // takes whole groups.
 fn quantize_row(t: u32, groups: u32, factor: f32, lane: u32, lanes: u32) {
   let start = t * groups * 8;
-  let to = t * groups * 9;
+  let to = t * int8_stride(groups);
   for (var g = lane; g < groups; g += lanes) {
     var values: array<vec4f, 8>;
     var top = vec4f();

@@ -8,11 +8,12 @@
 // rows by four, exactly, and scales the sums of each group. Quads of activations that an expert
 // does not have are neither brought in nor multiplied.
 #import "lib/matrix/weights.wgsl"
+#import "lib/matrix/int8_stride.wgsl"
 #import "lib/matrix/tile_job.wgsl"
 #import "lib/matrix/tile_store.wgsl"
 requires packed_4x8_integer_dot_product;
 
-// A row is groups * 8 words of four columns each, then a scale (f32) a group: quantize.wgsl.
+// A row is its quants, a word four columns, then a scale (f32) a group: quantize.wgsl.
 @group(0) @binding(3) var<storage, read> x: array<u32>;
 
 const TILE_X = 64u;
@@ -106,7 +107,7 @@ fn make_tile(job: Job, i: u32) {
     x_row(job, min(mine_w * 4 + 3, last)),
   );
   let row = job.row + mine_w * 4;
-  let source = Source(i < 128, job.expert, min(row, (part.rows - 1) / 4 * 4), at * part.groups * 9);
+  let source = Source(i < 128, job.expert, min(row, (part.rows - 1) / 4 * 4), at * int8_stride(part.groups));
   var sums = mat4x4f(); // [row of x]
   var brought = vec4u();
   var scales = vec4f();

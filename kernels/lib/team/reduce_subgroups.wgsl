@@ -8,6 +8,8 @@ struct Lane {
   @builtin(local_invocation_index) index: u32,
   @builtin(subgroup_id) subgroup: u32,
   @builtin(num_subgroups) subgroups: u32,
+  @builtin(subgroup_invocation_id) place: u32, // in its subgroup
+  @builtin(subgroup_size) size: u32,
 }
 
 // A name for the size: wgpu (naga 29) panics over a formula of overrides that are declared later.

@@ -15,7 +15,7 @@ export interface Variant {
   /** What weights are multiplied in: one of their format's arithmetics. */
   readonly arithmetic?: Arithmetic;
   /** The shape of the kernels for a few tokens (few.ts). */
-  readonly few?: "8x4" | "4x16";
+  readonly few?: "8x4" | "4x16" | "alone";
   /** How the kernels for many tokens work (tiles.ts). `shared` has a size and a type of cells. */
   readonly tile?: "registers" | "shared" | "int8" | "matrix";
   readonly tile_size?: TileSize;
@@ -49,6 +49,7 @@ function helper(
     reduce,
     team: reduce,
     sums: reduce,
+    share: reduce,
     unit: arithmetic,
     products: arithmetic,
     expert_out: kind,

@@ -8,7 +8,7 @@ import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
 import { rowsPerExpert } from "../tuning/rows.ts";
-import { type Tile, tileCalls } from "../tuning/tiles.ts";
+import { ROUNDED, type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, PackedWeights } from "../weights/space.ts";
 import { type KernelRule, kernelRule, type RuleHalf } from "./expert_rule.ts";
 import { checkWidth, type ProductContext } from "./product_context.ts";
@@ -63,8 +63,8 @@ export class Products {
       return;
     }
     if (form !== "tile") {
-      const from = this.rows(x, "f32");
-      const few = tuning.few(w, form, false);
+      const few = tuning.few(w, form, tuning.fewInt8(w));
+      const from = this.rows(x, few.arithmetic);
       const buffers = { count: step.counts[x.rows], x: from, y };
       plans.run(`matmul_few ${form} ${w.id} ${from.id} ${y.id} ${add}`, n, () =>
         fewCalls(encoder, "matmul_few", few, w, { y_stride: stride, ADD: Number(add) }, buffers),
@@ -173,7 +173,7 @@ export class Products {
     const variants = tuning.experts(up, down, K);
     const int8 = variants.up.arithmetic === "int8";
     const x = rows(int8 ? "int8" : "f32");
-    const stride = int8 ? down.groups * 9 : padded(F);
+    const stride = int8 ? ROUNDED.int8.words(down.groups) : padded(F);
     const act = scratch.storage(int8 ? `int8 ${names} activations` : `${names} activations`, n, stride, ids.rows, K);
     const plain = { norm: null, D: 0, eps: 0, key: "" };
     const key = `${x.id} ${int8} ${ids.buffer.id} ${rule.key}`;
@@ -219,7 +219,7 @@ export class Products {
     const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));
     // The kernels for a few rows round what they make; after tiles that is a dispatch of its own.
     const rounds = form !== "tile" && downInput === "int8";
-    const stride = rounds ? down.groups * 9 : padded(F);
+    const stride = rounds ? ROUNDED.int8.words(down.groups) : padded(F);
     const act = scratch.storage(rounds ? `int8 ${names} activations` : `${names} activations`, n, stride, ids.rows, K);
     const out = scratch.storage(`${names} outputs`, n, padded(D), ids.rows, K);
     const sorted = scratch.storage("sorted assignments", n, 1, ids.rows, K);
@@ -263,7 +263,9 @@ export class Products {
     const form = tuning.expertForm(n, K, count);
     if (form === "vec") return 1;
     const rows = rowsPerExpert(n, K, count);
-    return form === "tile" ? tuning.tileFor(w13.format, "experts", rows).tokens : FEW[form].tokens;
+    return form === "tile"
+      ? tuning.tileFor(w13.format, "experts", rows).tokens
+      : FEW[tuning.forms.alone ? "alone" : form].tokens;
   }
 
   /** The kernels of grouped experts in a form, and what rows they take. */

@@ -83,17 +83,10 @@ export class Projections {
     const kv = { kv: store.precision };
     for (const w of matrices) {
       if (form !== "vec" && form !== "tile") {
-        const from = this.#products.rows(x, "f32");
+        const few = tuning.few(w, form, tuning.fewInt8(w));
+        const from = this.#products.rows(x, few.arithmetic);
         plans.run(`qkv_few ${form} ${w.id} ${from.id} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-          fewCalls(
-            encoder,
-            "qkv_few",
-            tuning.few(w, form, false),
-            w,
-            params,
-            { ...buffers, count: step.counts.tokens, x: from },
-            kv,
-          ),
+          fewCalls(encoder, "qkv_few", few, w, params, { ...buffers, count: step.counts.tokens, x: from }, kv),
         );
         continue;
       }

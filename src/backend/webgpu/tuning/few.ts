@@ -13,18 +13,32 @@ import type { PackedWeights } from "../weights/space.ts";
 export const FEW = {
   "8x4": { rows: 8, tokens: 4 },
   "4x16": { rows: 4, tokens: 16 },
+  /** By an invocation each, all columns of them: what "8x4" and "4x16" are on software adapters. */
+  alone: { rows: 8, tokens: 8 },
 } as const;
 
-export type FewShape = keyof typeof FEW;
+/** Shapes that forms name (rows.ts). */
+export type FewShape = Exclude<keyof typeof FEW, "alone">;
 
 /** A variant of those kernels. Floats are multiplied in f32: f16 would save no instruction. */
 export interface FewVariant {
-  readonly shape: FewShape;
+  readonly shape: keyof typeof FEW;
   readonly arithmetic: "f32" | "int8";
   readonly reduce: "tree" | "subgroups";
   /** Invocations of a workgroup, and teams that they are divided into: powers of two. */
   readonly threads: number;
   readonly teams: number;
+}
+
+/** What is used of a shape; `alone` as forms say (rows.ts). */
+export function usualFew(shape: FewShape, groups: number, int8: boolean, alone: boolean): Omit<FewVariant, "reduce"> {
+  const arithmetic = int8 ? "int8" : "f32";
+  // As many invocations as workgroup memory has room for.
+  if (alone) return { shape: "alone", arithmetic, threads: 16, teams: 16 };
+  // Eight steps an invocation (few_float.wgsl, few_int8.wgsl), as the sums of a team take as long
+  // as some of them; less than half of 64 would not be whole subgroups.
+  const team = groups * (int8 ? 2 : 4) > 8 * 32 ? 64 : 32;
+  return { shape, arithmetic, threads: 64, teams: 64 / team };
 }
 
 /** One of the kernels for a few rows, over all parts of its weights. */

@@ -191,8 +191,10 @@ export class Questions {
     const { tuning } = this.#subject;
     const all = [...kinds, ...projections.flatMap(({ matrices }) => matrices)];
     const tiles = all.map(({ format }) => tileArithmetic(tuning.tileName(format, "matrices", n)));
+    const few = all.some((w) => tuning.fewInt8(w)) ? "int8" : "f16";
+    const by = (form: Form): Arithmetic => (form === "tile" ? loosest(tiles) : form === "vec" ? "f16" : few);
     return {
-      ...this.#forms(tuning.form(n), set, (form) => (form === "tile" ? loosest(tiles) : "f16")),
+      ...this.#forms(tuning.form(n), set, by),
       key: `form of matrices, ${n} rows`,
       rows: n,
       work: (trial) => {

@@ -45,21 +45,29 @@ const GPU: RowForms = {
 };
 
 /**
- * Software adapters, on which a row's columns are read fastest by lanes that all read the same.
- * Most of their time goes into arithmetic that several rows do not share, and they take seconds to
- * compile a kernel: experts have none for a few rows.
+ * Software adapters, which are processors: to load an element takes them as long as to multiply it
+ * by some ten, and workgroup memory is no faster than any other. Panels by few rows share most of
+ * the loads (few_shape_alone.wgsl), so that no tile is faster, however many rows there are.
  */
 const SOFTWARE: RowForms = {
   matrices: [
     [8, "vec"],
-    [16, "8x4"],
+    [Number.POSITIVE_INFINITY, "8x4"],
   ],
-  experts: [[2.3, "vec"]],
+  experts: [
+    [2.3, "vec"],
+    [Number.POSITIVE_INFINITY, "8x4"],
+  ],
   alone: true,
 };
 
-export function usualForms(software: boolean): RowForms {
-  return software ? SOFTWARE : GPU;
+/** The same where a tile was asked for, which is used from nine rows on, of experts from three. */
+const TILED: RowForms = { ...SOFTWARE, matrices: SOFTWARE.matrices.slice(0, 1), experts: SOFTWARE.experts.slice(0, 1) };
+
+/** @param tiled whether a tile was asked for by name */
+export function usualForms(software: boolean, tiled = false): RowForms {
+  if (!software) return GPU;
+  return tiled ? TILED : SOFTWARE;
 }
 
 /** The form for so many rows; `without`: shapes that the device does not take. */

@@ -57,10 +57,13 @@ export const TILES = {
 
 export type TileName = keyof typeof TILES;
 
-/** Rounded activations: the kernel that makes them, and words of a row of `groups` groups. */
+/**
+ * Rounded activations: the kernel that makes them, and words of a row of `groups` groups, as
+ * kernels/lib/matrix/int8_stride.wgsl has it.
+ */
 export const ROUNDED = {
   f16: { kernel: "to_f16", words: (groups: number) => groups * 16 + 2 },
-  int8: { kernel: "quantize", words: (groups: number) => groups * 9 },
+  int8: { kernel: "quantize", words: (groups: number) => groups * 8 + 4 * Math.ceil(groups / 4) },
 } as const;
 
 /** The variants that a device can run on weights of a format; the first needs nothing. */

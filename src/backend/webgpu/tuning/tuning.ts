@@ -6,7 +6,7 @@ import { FORMATS } from "../../../../kernels/formats/index.ts";
 import { type Format, PANEL_ROWS, panelLayout } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import type { PackedWeights, WeightKind } from "../weights/space.ts";
-import type { FewShape, FewVariant } from "./few.ts";
+import { type FewShape, type FewVariant, usualFew } from "./few.ts";
 import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes, type Thresholds, tileRows } from "./rows.ts";
 import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
@@ -185,13 +185,15 @@ export class Tuning {
 
   /** The variant for a few rows. */
   few({ groups }: WeightKind, shape: FewShape, int8: boolean): FewVariant {
-    const arithmetic = int8 ? "int8" : "f32";
-    const alone = shape === "8x4" ? 32 : 16; // as many as workgroup memory has room for
-    if (this.forms.alone) return { shape, arithmetic, reduce: "tree", threads: alone, teams: alone };
-    // Eight units an invocation; less than half of 64 would not be whole subgroups.
-    const team = groups > 64 ? 64 : 32;
-    const variant = this.#allowed({ arithmetic: "f32", reduce: this.#reduce(), threads: 64, teams: 64 / team });
-    return { ...variant, shape, arithmetic };
+    const usual = { ...usualFew(shape, groups, int8, this.forms.alone), reduce: this.#reduce() };
+    if (usual.shape !== "alone") return this.#allowed(usual);
+    return int8 ? { ...usual, reduce: "tree" } : usual; // only rows of f32 are loaded together
+  }
+
+  /** Whether matrices are multiplied by a few rounded rows: where experts are. */
+  fewInt8({ format }: WeightKind): boolean {
+    const found = [...this.#found.experts.values()].some(({ up }) => up.arithmetic === "int8");
+    return (found || this.#untimedInt8) && format.arithmetics.includes("int8");
   }
 
   /** From now on experts start from floats where those are allowed: int8 has to be faster. */
@@ -220,9 +222,8 @@ export class Tuning {
   leaveOut({ few, tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
     const { arithmetics } = this.#abilities;
     if (few !== undefined && arithmetic === "f32") {
-      if (this.#without.has(few)) return false;
-      this.#without.add(few);
-      return true;
+      const before = this.#without.size;
+      return this.#without.add(few === "alone" ? "8x4" : few).size > before;
     }
     if (tile !== undefined) {
       const before = this.#tiles.length;

@@ -15,6 +15,8 @@ import { LayerCache, type Policy } from "./layer_cache.ts";
 export const RATES = [0.01, 0.05, 0.25] as const;
 /** What a step counts after the next one: the last 200 make two thirds. */
 const KEEP = 1 - 1 / 200;
+/** Hits by which an average has to be ahead: the first few steps say little. */
+const AHEAD = 8;
 
 export interface AdaptiveOptions {
   readonly experts: number;
@@ -63,7 +65,8 @@ export class Adaptive implements Policy {
       const admissions = one.cache.counters.admissions - before;
       one.worth = KEEP * one.worth + hits.length - this.#price * admissions;
     }
-    for (const one of this.#tried) if (one.worth > this.#best.worth) this.#best = one;
+    const ahead = this.#tried.reduce((best, one) => (one.worth > best.worth ? one : best));
+    if (ahead.worth > this.#best.worth + AHEAD) this.#best = ahead;
   }
 
   replaces(missing: number, residents: readonly number[]): number | null {

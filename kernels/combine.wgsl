@@ -14,6 +14,7 @@ struct Params {
   K: u32,
   vectors: u32, // vec4f a row, padding included
   weights_at: u32, // where the weights start
+  width: u32, // D: what pads a row of x is no part of it
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -40,6 +41,8 @@ fn main(
       sum += weight * x[(t * p.K + k) * p.vectors + i % p.vectors];
     }
   }
+  let first = i % p.vectors * 4;
+  sum = select(vec4f(), sum, vec4u(first, first + 1, first + 2, first + 3) < vec4u(p.width));
   if (ADD == 1) {
     sum += y[i];
   }

@@ -18,6 +18,7 @@ import { backends, type TestBackend } from "../support/backends.ts";
 import { cpuOps, cpuPaths, readyCpuOps } from "../support/cpu.ts";
 import { type Expected, readExpected, worst } from "../support/expected.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
+import { leftToAll } from "../support/level.ts";
 import { loadFolder } from "../support/model.ts";
 import { shown } from "../support/some.ts";
 import { tensorFile } from "../weights/memory_files.ts";
@@ -175,8 +176,16 @@ const brief = adapters
   .filter(({ leftToFaster }) => leftToFaster)
   .map(({ name, open }): Way => ({ name: `one prompt on webgpu ${name}`, make: open, only: 1 }));
 
+/** A family of each kind of experts and attention: the others meet the same kernels. */
+const KINDS = ["qwen3_moe-a", "gpt_oss-a", "deepseek_v2-a", "qwen3_5_moe-a"];
+const left = leftToAll === null ? [] : brief;
+it.skip.each(left.map(({ name }) => name))(`families of other kinds: %s [${leftToAll}]`, () => {});
+
 describe.each([
-  ...[...FOLDERS, ...LATENT].map((folder) => ({ ...folder, ways: [...all, ...brief] })),
+  ...[...FOLDERS, ...LATENT].map((folder) => ({
+    ...folder,
+    ways: [...all, ...(KINDS.includes(folder.name) ? brief : brief.filter((one) => !left.includes(one)))],
+  })),
   ...[...SCALED, FOUR_BITS!].map((folder) => ({ ...folder, ways: all })),
   { ...PLAIN!, ways: all.slice(0, 1) },
   { ...FLOAT8!, ways: [all[0]!, ...all.slice(paths.length)] },
@@ -222,11 +231,8 @@ describe.each([
   });
 });
 
-/** A family of each kind of experts: the others' slots meet the same kernels on a GPU. */
-const HALVED = ["qwen3_moe-a", "gpt_oss-a", "deepseek_v2-a", "qwen3_5_moe-a"];
-
 describe.each([...FOLDERS, ...LATENT, ...HYBRIDS])("$name", ({ name, path, skip }) => {
-  it.skipIf(skip).each(shown(backends, ({ options }) => HALVED.includes(name) || options.backend === "cpu"))(
+  it.skipIf(skip).each(shown(backends, ({ options }) => KINDS.includes(name) || options.backend === "cpu"))(
     titled("the same tokens with half of the experts: $name", skip),
     async ({ options }) => {
       const exact = { weights: "f32", kv: "f32", activations: "f32", chunk: 32, context: 256 } as const;

@@ -281,7 +281,7 @@ export const TABLE = {
   },
   combine: {
     bindings: { p: "uniform", count: "uniform", x: "read", weights: "read", y: "write" },
-    params: ["K", "vectors", "weights_at"],
+    params: ["K", "vectors", "weights_at", "width"],
     overrides: ["ADD"],
     grid: (n, o) => per64(n * o.vectors!),
     cost: (n, o) => moves(4 * n * o.vectors! * (o.K! + 1), 8 * n * o.vectors! * o.K!),

@@ -250,7 +250,7 @@ export class Products {
     return (y: Buffer, stride: number, add: boolean): void =>
       plans.run(`combine ${key} ${weights_at} ${y.id} ${add}`, n, () => [
         encoder.call("combine", {
-          params: { K, vectors: stride / 4, weights_at },
+          params: { K, vectors: stride / 4, weights_at, width: D },
           overrides: { ADD: Number(add) },
           buffers: { count, x: out, weights: weights.buffer, y },
         }),

@@ -124,7 +124,7 @@ describe.skipIf(noAdapter)(`webgpu pace${noAdapter ? `: ${NO_ADAPTER}` : ""}`, (
 
   /** Steps of T tokens, a product in each of some layers. */
   async function steps(pace: Pace) {
-    // A tile, which software adapters take only if asked: panels of so few rows are too short to pace.
+    // A tile, which software adapters take only if asked: panels of so few rows are too short.
     const ops = await adapters[0]!.open({ maxTokens: T, pace, tile: "registers" });
     const input = await inputTable(ops, uniform(T * D, 1), D);
     const norm = await ops.loadVector(memorySource("norm", uniform(D, 2), 1, D));

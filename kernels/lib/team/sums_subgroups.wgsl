@@ -16,7 +16,7 @@ fn put_sum(slot: u32, value: vec4f, lane: Lane) {
   let two = select(value.xy, value.zw, odd) + subgroupShuffleXor(select(value.zw, value.xy, odd), 1);
   let late = lane.place / 2 % 2 == 1;
   var one = select(two.x, two.y, late) + subgroupShuffleXor(select(two.y, two.x, late), 2);
-  let all = min(lane.size, THREADS); // a subgroup's invocations: nobody is further apart
+  let all = min(lane.size, THREADS); // a subgroup's invocations: none is further apart
   one += select(0, subgroupShuffleXor(one, 4), all > 4);
   one += select(0, subgroupShuffleXor(one, 8), all > 8);
   one += select(0, subgroupShuffleXor(one, 16), all > 16);

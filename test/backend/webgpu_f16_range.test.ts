@@ -29,7 +29,7 @@ async function units(x: Float32Array<ArrayBuffer>): Promise<Float32Array> {
   const node = (await openNodeGpu(adapter!.name))!;
   const found = (await node.gpu.requestAdapter())!;
   const device = await found.requestDevice({ requiredFeatures: ["shader-f16"] });
-  const eight = /struct Eight \{[^}]*\}/.exec(LIBS["lib/matrix/part"]!)![0];
+  const eight = /struct Eight \{[^}]*\}/.exec(LIBS["lib/matrix/rows8"]!)![0];
   const code = `${LIBS["lib/matrix/unit_f16"]!.replace("enable f16;", "")}
     @group(0) @binding(0) var<storage, read_write> y: array<f32>;
     ${eight}

@@ -252,6 +252,8 @@ export function createRoom(pool: BlockPool): Room {
     },
     async place(claim, positions, span = { from: claim.length, to: positions }) {
       check(positions);
+      // Panes that it no longer sees are the first to be had.
+      pool.windows?.leave(claim.blocks, span.from);
       while (claim.admitted) {
         const missing = pool.missing(claim.blocks, positions);
         while (pool.available < missing || lacks(claim, span) || pool.states?.take(claim) === false) {

@@ -194,7 +194,6 @@ export class Windows {
    * @throws MemoryError where there are fewer than are missing
    */
   async grow(blocks: Blocks, position: number, end: number): Promise<void> {
-    this.leave(blocks, position);
     const [first, last] = [this.#first(position), Math.ceil(end / this.#blockSize)];
     let to = first;
     while (to < last && this.#panes.has(blocks[to]!)) to++;

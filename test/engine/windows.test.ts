@@ -120,6 +120,21 @@ describe("panes", () => {
     expect(Math.max(...backend.asked.map(({ positions }) => positions.filter((at) => at > 6).length))).toBe(8);
   });
 
+  it("are enough for a text whose steps are longer than its window, as of embed()", async () => {
+    const { room, stepper, pool, ...backend } = fakeBackend({ window: 6, maxTokens: 40, blocks: 60, chooses: false });
+    const { each, chunk } = paneNeeds(6, 40, 4);
+    expect(pool.usage().panes!.most).toBe(each + chunk);
+    const text = Array.from({ length: 160 }, (_, i) => (i * i) % 16);
+    const sequence = room.claim();
+    room.begin(sequence, text.length);
+    await stepper.hold(sequence, text, 0);
+    for (let at = 0; at < text.length; at += 40) await stepper.step(sequence, text.slice(at, at + 40), "none");
+    room.end(sequence);
+    room.remove(sequence);
+    expect(backend.asked.map(({ positions }) => positions[0])).toEqual([0, 40, 80, 120]);
+    expect(pool.windows!.available(null)).toBe(each + chunk);
+  });
+
   it("that the backend refuses are not asked for again", async () => {
     const { store } = windowsOf(0);
     const asked: number[] = [];

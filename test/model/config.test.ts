@@ -82,7 +82,8 @@ describe("config.json of a Qwen3-MoE", () => {
 });
 
 describe("config.json of a MiniMax-M2", () => {
-  const M2 = { ...MIXTRAL, model_type: "minimax_m2", rotary_dim: 8, use_qk_norm: true, scoring_func: "sigmoid" };
+  const own = { model_type: "minimax_m2", head_dim: 16, rotary_dim: 8 };
+  const M2 = { ...MIXTRAL, ...own, use_qk_norm: true, scoring_func: "sigmoid" };
 
   it("turns a part of each head, and chooses by sigmoids", () => {
     const [layer] = readArchitecture(M2, "config.json").layers;
@@ -92,6 +93,7 @@ describe("config.json of a MiniMax-M2", () => {
       readArchitecture({ ...M2, ...change }, "config.json").layers[0]!.attention!.rope.inverse.length;
     expect(turned({ rotary_dim: undefined })).toBe(8);
     expect(turned({ rotary_dim: undefined, rope_parameters: { partial_rotary_factor: 0.25 } })).toBe(2);
+    expect(readArchitecture({ ...M2, head_dim: undefined }, "config.json").layers[0]!.attention!.headDim).toBe(128);
   });
 
   it.each<[object, string]>([

@@ -24,7 +24,7 @@ describe("config.json of a hybrid", () => {
     linear_key_head_dim: 8,
     linear_value_head_dim: 6,
   };
-  const NEXT = { ...rest, ...sizes, model_type: "qwen3_next", num_hidden_layers: 4, num_experts: 8 };
+  const NEXT = { ...rest, ...sizes, model_type: "qwen3_next", head_dim: 16, num_hidden_layers: 4, num_experts: 8 };
   const types = ["conv", "full_attention", "conv"];
   const QWEN35 = { model_type: "qwen3_5_moe_text" };
   const LFM = { ...rest, model_type: "lfm2_moe", num_experts: 8, layer_types: types, num_dense_layers: 1 };
@@ -36,6 +36,8 @@ describe("config.json of a hybrid", () => {
     expect(layers.slice(0, 3)).toMatchObject([linear, linear, linear]);
     expect(layers[3]).toMatchObject({ qkNorm: "head", gated: true, shared: { gated: true } });
     expect(layers[3]!.attention!.rope).toEqual(defaultRope(1e6, 4)); // a quarter of a head
+    const usual = readArchitecture({ ...NEXT, head_dim: undefined }, "config.json").layers[3]!.attention!;
+    expect([usual.headDim, usual.rope.inverse.length]).toEqual([256, 32]);
   });
 
   it("has dense layers where they are asked for", () => {

@@ -21,7 +21,7 @@ export const minimaxM2: Family = {
     c.only("shared_intermediate_size", [0, null], "0 (shared experts are not implemented)");
     const { depth, ...common } = commonFields(c);
     const intermediate = c.size("intermediate_size");
-    const shape = headFields(c, common.hidden);
+    const shape = headFields(c, common.hidden, 128);
     const experts = expertFields(c, "num_local_experts", "num_experts");
     const eps = c.positive("rms_norm_eps", 1e-6);
     // Published files have rotary_dim in place of the share.

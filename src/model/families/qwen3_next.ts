@@ -35,7 +35,7 @@ export const qwen3Next: Family = {
     const { depth, ...common } = commonFields(c, { activation: "silu" });
     const intermediate = c.size("moe_intermediate_size", { otherwise: 512 });
     const shared = c.size("shared_expert_intermediate_size", { otherwise: 512 });
-    const shape = headFields(c, common.hidden);
+    const shape = headFields(c, common.hidden, 256);
     const experts = expertFields(c, "num_experts", "num_local_experts");
     // Qwen3.5 has no such switch.
     const normalize = isNext ? c.flag("norm_topk_prob", true) : true;

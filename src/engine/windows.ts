@@ -1,4 +1,5 @@
-// Who holds the panes of blocks: what layers with a window keep of them (backend/kv_store.ts).
+// Hands out panes, and knows who holds them. A pane is what the layers with a sliding window keep
+// of a block of the KV cache (backend/kv_store.ts).
 //
 // A sequence holds the panes of those blocks that its next token sees, and of those that its step
 // writes. As it goes on it leaves panes behind. They stay with their blocks as long as no other

@@ -44,6 +44,7 @@ export function groupedArchitecture(c: Fields, own: Differences): Architecture {
   if (own.mlpBias && c.flag("mlp_bias", false)) biases.push("ffn");
   return { ...common, ...closingFields(c), eps, biases, layers };
 }
+
 /** mlp_layer_types, or first_k_dense_replace dense layers before the others. */
 function layerTypes(c: Fields, depth: number, otherwise: number) {
   const first = c.indexTo("first_k_dense_replace", depth, Math.min(otherwise, depth));

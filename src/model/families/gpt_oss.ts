@@ -2,7 +2,8 @@
 // q, k, v, o and the router.
 //
 // Semantics and defaults are those of transformers' modeling_gpt_oss.py, but for swiglu_limit:
-// there it is always 7, while OpenAI's own code reads it.
+// there it is always 7, as in all published files, while OpenAI's code gives its SwiGLU what
+// config.json says (github.com/openai/gpt-oss: gpt_oss/torch/model.py, MLPBlock).
 
 import { SOFTMAX } from "../../tensor/route_rule.ts";
 import type { ExpertSource } from "../../tensor/types.ts";

@@ -19,7 +19,7 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { SamplingOptions, Session } from "./api.ts";
 import type { ChatModel } from "./chat_api.ts";
 import { createChatModel } from "./chat_model.ts";
-import { type Claim, Evicted } from "./claim.ts";
+import type { Claim } from "./claim.ts";
 import { createBlockPool } from "./kv.ts";
 import type { Model } from "./model_api.ts";
 import { createQueue, type Queue } from "./queue.ts";
@@ -122,7 +122,7 @@ export function createModel(parts: ModelParts): Model {
    */
   async function hidden(sequence: Claim, tokens: readonly number[], cut: AbortSignal): Promise<Float32Array> {
     const { length: position } = sequence;
-    if (!(await room.place(sequence, position + tokens.length))) throw new Evicted();
+    await room.place(sequence, position + tokens.length);
     const batch = toBatch([{ sequence, tokens, position, wanted: "all" }], cut);
     sequence.stepping(position);
     const rows = await ops.read(await parts.forward(batch, undefined, "hidden"));

@@ -63,7 +63,7 @@ export interface Room {
    * by default those that it lacks; evicts others if need be. False: its own were evicted, and it
    * must enter() again.
    * @throws MemoryError if nothing is left to evict, as on a device that has less memory than its
-   * budget
+   * budget; a pinned claim is never evicted
    */
   place(claim: Claim, positions: number, span?: Span): Promise<boolean>;
   /** Counts tokens that were computed again. */
@@ -169,9 +169,12 @@ export function createRoom(pool: BlockPool): Room {
   }
 
   /** Whether a sequence can have no panes for tokens while others hold theirs. */
-  function lacks({ blocks }: Claim, { from, to }: Span): boolean {
+  function lacks({ blocks, pinned }: Claim, { from, to }: Span): boolean {
     const { windows } = pool;
-    return windows !== null && windows.available(blocks) < windows.wanted(blocks, from, to);
+    if (windows === null) return false;
+    // What a pinned one is pledged was there once: it ends only where a step cannot be computed.
+    const want = pinned ? windows.missing(blocks, from, to) : windows.wanted(blocks, from, to);
+    return windows.available(blocks) < want;
   }
 
   /** Whether older or pinned work holds blocks that will come back. */
@@ -254,15 +257,16 @@ export function createRoom(pool: BlockPool): Room {
       check(positions);
       // Panes that it no longer sees are the first to be had.
       pool.windows?.leave(claim.blocks, span.from);
+      let refusal: MemoryError | null = null;
       while (claim.admitted) {
         const missing = pool.missing(claim.blocks, positions);
         while (pool.available < missing || lacks(claim, span) || pool.states?.take(claim) === false) {
           const other = victim(claim);
           if (other) evict(other);
-          else if (othersHold(claim)) {
+          else if (othersHold(claim) && !claim.pinned) {
             evict(claim);
             return false;
-          } else throw tooMuch(positions);
+          } else throw refusal ?? tooMuch(positions);
         }
         try {
           await pool.grow(claim.blocks, positions, span);
@@ -270,6 +274,7 @@ export function createRoom(pool: BlockPool): Room {
         } catch (error) {
           // The device has less memory than the budget: blocks of others may be enough.
           if (!(error instanceof MemoryError) || !othersHold(claim)) throw error;
+          refusal = error;
         }
       }
       return false;

@@ -135,6 +135,31 @@ describe("panes", () => {
     expect(pool.windows!.available(null)).toBe(each + chunk);
   });
 
+  it("that the device refuses end work that cannot be interrupted, with its error", async () => {
+    const { room, stepper, pool, store } = fakeBackend({ window: 6, maxTokens: 40, chooses: false });
+    const panes = store.panes!;
+    const reserve = panes.reserve.bind(panes);
+    Object.assign(panes, {
+      reserve: async (count: number) => {
+        if (count > 20) throw new MemoryError("no room");
+        await reserve(count);
+      },
+    });
+    const text = Array.from({ length: 160 }, (_, i) => (i * i) % 16);
+    const [one, two] = [room.claim(), room.claim()];
+    for (const sequence of [one, two]) {
+      room.begin(sequence, text.length);
+      await stepper.hold(sequence, text, 0); // 10 panes each
+    }
+    await stepper.step(one, text.slice(0, 40), "none");
+    await expect(stepper.step(one, text.slice(40, 80), "none")).rejects.toThrow("10 panes of 100 bytes are needed");
+    for (const sequence of [one, two]) {
+      room.end(sequence);
+      room.remove(sequence);
+    }
+    expect(pool.windows!.available(null)).toBe(pool.windows!.most);
+  });
+
   it("that the backend refuses are not asked for again", async () => {
     const { store } = windowsOf(0);
     const asked: number[] = [];

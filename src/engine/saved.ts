@@ -123,6 +123,7 @@ export function readSaved(bytes: Uint8Array, shape: SavedShape, vocab: number, c
     return fail(`${name}: expected a count, found ${JSON.stringify(found)}`);
   };
   const [anchor, seen] = [counted("anchor"), counted("seen")];
+  if (seen > count) fail(`seen: expected a position within its ${count} tokens, found ${seen}`);
   const blocks = Math.ceil(count / shape.blockSize);
   const at = START + headerBytes;
   const first = at + 4 * count;

@@ -57,6 +57,8 @@ describe("the bytes of a session", () => {
     [{ tokens: -1 }, /expected a count/],
     [{ tokens: "6" }, /expected a count/],
     [{ anchor: -1 }, /anchor: expected a count/],
+    [{ seen: -4 }, /seen: expected a count, found -4/],
+    [{ seen: 8 }, /seen: expected a position within its 6 tokens, found 8/],
     [{ size: undefined }, /size: this model has 3/],
     [{ model: "b" }, /model: this model has "a", the session was saved with "b"/],
   ])("with a header that says %j are refused", (change, message) => {

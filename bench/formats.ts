@@ -5,6 +5,7 @@ import { FORMATS, type FormatName } from "../kernels/formats/index.ts";
 import type { Call } from "../src/backend/webgpu/dispatch/commands.ts";
 import type { Arithmetic } from "../src/backend/webgpu/dispatch/shader.ts";
 import { matvecCalls } from "../src/backend/webgpu/tuning/matvec.ts";
+import { ROUNDED } from "../src/backend/webgpu/tuning/tiles.ts";
 import { placesFor } from "../src/backend/webgpu/tuning/tuning.ts";
 import type { PackedWeights } from "../src/backend/webgpu/weights/space.ts";
 import type { Format } from "../src/tensor/format.ts";
@@ -44,6 +45,7 @@ export interface FormatsReport {
 
 /** Experts, all of which the token takes. */
 const EXPERTS = 2;
+
 export async function timeFormats(options: FormatsOptions): Promise<FormatsReport> {
   return onDevice(options.adapter, async (on) => {
     const rows = await new Formats(on).compare(options);
@@ -92,7 +94,7 @@ class Formats extends KernelTrial {
             matvecCalls(this.encoder, "matmul_vec", square, one, { y_stride: width, ADD: 0 }, { y }),
           );
         const many = int8 ? ({ ...one, threads: 256, teams: 8 } as const) : one;
-        const values = { E: EXPERTS, K: EXPERTS, y_stride: int8 ? (width / 64) * 9 : width / 2 };
+        const values = { E: EXPERTS, K: EXPERTS, y_stride: int8 ? ROUNDED.int8.words(width / 64) : width / 2 };
         add("expert_up_vec", experts, matvecCalls(this.encoder, "expert_up_vec", experts, many, values, { ids, y }));
       }
     }

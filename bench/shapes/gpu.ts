@@ -5,6 +5,7 @@ import type { Call } from "../../src/backend/webgpu/dispatch/commands.ts";
 import type { Arithmetic } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { matvecCalls, sidesOf } from "../../src/backend/webgpu/tuning/matvec.ts";
 import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
+import { ROUNDED } from "../../src/backend/webgpu/tuning/tiles.ts";
 import { type MatvecVariant, Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
 import type { PackedWeights } from "../../src/backend/webgpu/weights/space.ts";
 import type { Format } from "../../src/tensor/format.ts";
@@ -60,19 +61,19 @@ export class Shapes extends KernelTrial {
     const most = Math.max(D, F, WIDE);
     const ids = this.filled(Uint32Array.from({ length: K }, (_, k) => 2 * k));
     const weights = this.filled(new Float32Array(K).fill(1 / K));
-    const [y, floats] = [this.buffer(4 * K * Math.max(lines, 2 * most)), this.random(K, most)];
+    const [y, floats] = [this.buffer(4 * K * Math.max(lines, 2 * most)), this.random(most, most, K)];
     const made: { row: Omit<GpuRow, "ofWide">; w: PackedWeights; calls: readonly Call[]; wide: readonly Call[] }[] = [];
     for (const arithmetic of arithmetics) {
       const int8 = arithmetic === "int8";
-      const x = int8 ? this.rounded(floats, "int8", Math.ceil(most / 32), K) : floats;
+      const x = int8 ? this.rounded(floats, "int8", Math.ceil(most / 32), most, K) : floats;
       const input = { x, norm: null, D, eps: 0, key: "" };
       for (const place of ["gpu", "software"] as const) {
         const chosen = this.#tuning(place, arithmetic).experts(up, down, K);
         const run = (name: "expert_up_vec" | "expert_down_vec", w: PackedWeights, variant: MatvecVariant) => {
           const values =
             name === "expert_up_vec"
-              ? { E, K, y_stride: int8 ? down.groups * 9 : Math.ceil(F / 32) * 32 }
-              : { E, K, y_stride: Math.ceil(D / 32) * 32, ADD: 0 };
+              ? { E, K, y_stride: int8 ? ROUNDED.int8.words(down.groups) : Math.ceil(F / 32) * 32 }
+              : { E, K, y_stride: Math.ceil(D / 32) * 32, weights_at: 0, ADD: 0 };
           const calls = matvecCalls(this.encoder, name, w, { ...input, ...variant }, values, { ids, weights, y });
           const plain = { ...this.#tuning(place, "f32").matvec(wide), x: floats, norm: null, D: WIDE, eps: 0, key: "" };
           const by = matvecCalls(this.encoder, "matmul_vec", wide, plain, { y_stride: lines, ADD: 0 }, { y });

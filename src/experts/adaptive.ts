@@ -1,19 +1,19 @@
 // The engine's caching policy: slow and fast moving averages of how often each expert is used, of
 // which the one decides that would have served a layer's steps best until now.
 //
-// Which is best belongs to the model. Of eight experts, a token's two say little of the next one's:
-// the slow average finds those that a text uses most, and uploads hardly anything. Of 128, a token
-// takes half of the last one's eight again, and the fast average, nearly LRU, halves the reads that
-// the slow one leaves. Each average has a cache of numbers alone, which meets the same steps, so
-// that a choice is by what would have happened.
+// Which is best belongs to the model. Where a token's experts say little of the next one's, the
+// slow average finds those that a text uses most, and uploads hardly anything. Where a token takes
+// half of the last one's again, as is reported of some models with 128 experts a layer, the fast
+// average, nearly LRU, halves the reads that the slow one leaves. Each average has a cache of
+// numbers alone, which meets the same steps, so that the choice follows what would have happened.
 
 import type { ExpertUse } from "../backend/experts.ts";
-import { Ewma } from "./ewma.ts";
+import { ALPHA, Ewma } from "./ewma.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
 
 /** Weights of a token: the last 100, 20 and 4 tokens make two thirds. */
-export const RATES = [0.01, 0.05, 0.25] as const;
-/** What a step counts after the next one: the last 200 make two thirds. */
+export const RATES = [ALPHA, 0.05, 0.25] as const;
+/** What a step's hits count at the next step: the last 200 steps make two thirds. */
 const KEEP = 1 - 1 / 200;
 /** Hits by which an average has to be ahead: the first few steps say little. */
 const AHEAD = 8;

@@ -1,15 +1,12 @@
-// The engine's caching policy: a slow moving average (EWMA) of how often each expert is used, and
-// admission only if that is clearly higher than the least used resident's. On the traces of
-// bench/experts its hit rate is at least that of policies that admit every miss, with a thirtieth
-// of their uploads.
+// A caching policy: a moving average (EWMA) of how often each expert is used, and admission only if
+// that is clearly higher than the least used resident's. The engine chooses among a slow, a middle
+// and a fast one (adaptive.ts). On the traces of bench/experts the slow one's hit rate is at least
+// that of policies that admit every miss, with a thirtieth of their uploads.
 
 import type { ExpertUse } from "../backend/experts.ts";
 import type { Policy } from "./layer_cache.ts";
 
-/**
- * Weight of one token: the last 100 tokens make two thirds. Slower adapts late,
- * faster uploads more.
- */
+/** Weight of one token in the slow average: the last 100 tokens make two thirds. */
 export const ALPHA = 0.01;
 /**
  * Lead, in share of tokens, that admission needs: without it two equally used experts alternate.

@@ -5,14 +5,15 @@ import { byLayer, type ExpertClass } from "../experts/classes.ts";
 import type { Scores } from "../experts/warm_start.ts";
 
 /** Residents of each layer of a class; the first `extra` layers have one more. */
-export interface Quota {
+interface Quota {
   readonly slots: number;
   readonly extra: number;
 }
 
 /**
- * Hits that an admission is worth. A miss in RAM has read the record anyway. To a device an
- * admitted record is sent once more where the host has computed it, but while the link is idle.
+ * What an admission costs, in hits. A miss in RAM has read the record anyway. A miss on a device
+ * that the host has computed has not been sent, so an admission sends it, but while the link is
+ * idle.
  */
 export const PRICE = { ram: 0, device: 0.5 } as const;
 

@@ -105,14 +105,14 @@ def main():
 
 def held_out(model, texts):
     """Loss on the end of each text, and each layer's use of experts there over that of the average."""
-    losses, used = [], 0
+    losses, used, k = [], 0, model.config.num_experts_per_tok
     with torch.no_grad():
         for text in texts:
             windows = text[-HELD_OUT:].split(WINDOW)[:-1]
             out = [model(input_ids=w[None], labels=w[None], output_router_logits=True) for w in windows]
             losses.append(sum((o.loss - model.config.router_aux_loss_coef * o.aux_loss).item() for o in out) / len(out))
             for o in out:
-                chosen = torch.stack([logits.topk(8).indices.flatten() for logits in o.router_logits])
+                chosen = torch.stack([logits.topk(k).indices.flatten() for logits in o.router_logits])
                 used = used + torch.nn.functional.one_hot(chosen, model.config.num_experts).sum(1)
     share = used / used.sum(1, keepdim=True) * model.config.num_experts
     return {"heldOut": [round(x, 3) for x in losses], "mostUsed": [round(x, 2) for x in share.amax(1).tolist()],

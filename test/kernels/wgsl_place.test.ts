@@ -48,7 +48,7 @@ describe.skipIf(noAdapter)(`place${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
       for (const slot of [1, 2, 3, 4])
         x.fill(slot % 2 === 0 ? Number.NaN : Number.POSITIVE_INFINITY, slot * D, (slot + 1) * D);
       const y = new Float32Array(T * D).fill(3);
-      const run = { params: { K, vectors: D / 4, weights_at: 2 }, overrides: { ADD } };
+      const run = { params: { K, vectors: D / 4, weights_at: 2, width: D }, overrides: { ADD } };
       await bench.run({ name: "combine", n: T, ...run, buffers: { count: new Uint32Array(4).fill(T), x, weights, y } });
       const row = (slot: number, weight: number) => [...x.subarray(slot * D, (slot + 1) * D)].map((v) => v * weight);
       const none = Array<number>(D).fill(0);

@@ -53,7 +53,7 @@ const forms = usualForms(false);
 const WAYS: readonly Way[] = [
   {
     way: "without subgroups and f16",
-    options: { optionalFeatures: false },
+    options: { optionalFeatures: false, tile: "registers" },
     of: TWINS.filter(({ format }) => format.name === "f32"),
   },
   { way: "tile shared64", options: { tile: "shared64" }, of: through(MANY, ["q4"]) },

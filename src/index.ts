@@ -29,6 +29,7 @@ import {
 } from "./wiring/measure.ts";
 import { cacheDirectory } from "./wiring/node_cache.ts";
 import { openModel, type Platform } from "./wiring/open.ts";
+import { type SharedBudget, shareBudget as share } from "./wiring/shared_budget.ts";
 
 export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
@@ -44,6 +45,7 @@ export { type Pulled, type PullOptions, type PullPlan, pull, pulledPath } from "
 export type { ModelConfig } from "./model/config.ts";
 export type { Architecture } from "./model/family.ts";
 export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
+export { type FoundModel, modelsIn } from "./weights/node_models_dir.ts";
 export type { ExpertRates, KernelChoices } from "./wiring/measure.ts";
 export {
   MIXES,
@@ -53,6 +55,7 @@ export {
   quantize,
   verifyQuantized,
 } from "./wiring/node_quantize.ts";
+export type { ModelNeed, SharedBudget } from "./wiring/shared_budget.ts";
 
 /** The default budget: this share of the machine's (or the container's) memory. */
 const RAM_SHARE = 0.6;
@@ -117,6 +120,16 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   const { tokenizer } = options;
   const places = tokenizer === undefined ? options : { ...options, tokenizer: await placeOf(tokenizer) };
   return openModel(await placeOf(folder), places, platform());
+}
+
+/**
+ * A memory budget that several models share: `ram` and `gpuMemory` of the options, or their
+ * defaults. Tells what each model takes of it; keeping within it is the caller's part.
+ * @throws RequestError for a bad option, DeviceError for an unavailable GPU
+ */
+export async function shareBudget(options: OpenOptions = {}): Promise<SharedBudget> {
+  const budget = await share(options, platform());
+  return { ...budget, measure: async (where) => budget.measure(await placeOf(where)) };
 }
 
 /**

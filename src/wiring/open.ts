@@ -27,7 +27,7 @@ import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/token
 import type { Files, Opened } from "../weights/files.ts";
 import { openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
-import { BLOCK_SIZE, cacheGeometry, choosePlan, formatsOf, repackedFrom, stateSlots } from "./plan.ts";
+import { BLOCK_SIZE, cacheGeometry, planOpening, repackedFrom, stateSlots } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 
 /** A WebGPU implementation, held until release(). */
@@ -69,13 +69,6 @@ export interface Platform {
   startGrammarWorker?(): GrammarWorker;
 }
 
-/**
- * The largest chunk of a prompt on WebGPU. A GPU takes fewer tokens where they take it long
- * (Ops.chunk); with more of them an expert's tiles are fuller, and weights are read less often.
- */
-const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
-/** The same on the CPU, where a prompt beside other sessions takes half of it (engine/model.ts). */
-const CPU_CHUNK = 256;
 /** Initial positions of the KV cache. */
 const FIRST_POSITIONS = 512;
 
@@ -93,13 +86,8 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     checkStored(where, architecture, options);
     const sources = await settleSources(input.sources);
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
-    const context = chooseContext(options.context, architecture);
-    const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : CPU_CHUNK;
-    const chunk = Math.min(options.chunk ?? most, context);
-    const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
-    const formats = formatsOf(architecture, options);
-    const { ram } = platform;
-    const plan = choosePlan(architecture, sources, options, { gpu, ram, context, chunk, kvPrecision, formats });
+    const opening = planOpening(architecture, sources, options, gpu, platform.ram);
+    const { context, chunk, kvPrecision, formats, plan } = opening;
     const chosen = formats(plan.weights);
     const weights = formatsText(sources, chosen);
 
@@ -283,7 +271,7 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-async function chooseGpu(options: OpenOptions, platform: Platform): Promise<PlatformGpu | null> {
+export async function chooseGpu(options: OpenOptions, platform: Platform): Promise<PlatformGpu | null> {
   if (options.backend !== "webgpu" && !platform.mayHaveGpu) return null;
   const gpu = await platform.gpu(options.adapter);
   if (options.backend === "webgpu" && gpu === null) {
@@ -302,17 +290,8 @@ function cpuOptions({ threads, activations = "int8" }: OpenOptions, { cores, sta
   return { threads: threads ?? cores, fewerThreads: threads === undefined, startWorker, activations };
 }
 
-function chooseContext(asked: number | undefined, { context: most }: Architecture): number {
-  if (asked === undefined) return most;
-  if (asked > most)
-    throw new RequestError(
-      `context: this model has at most ${most} positions, ${asked} were asked for; ropeScaling (--rope-scaling) is for more`,
-    );
-  return asked;
-}
-
 /** A packed folder is read as it is. */
-function checkStored(where: string, { stored }: Architecture, { weights = "auto" }: OpenOptions): void {
+export function checkStored(where: string, { stored }: Architecture, { weights = "auto" }: OpenOptions): void {
   if (stored === null || weights === "auto" || weights === stored.text) return;
   throw new RequestError(
     `weights: ${where} was written by \`hotset quantize\` and holds ${stored.text} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,
@@ -320,7 +299,7 @@ function checkStored(where: string, { stored }: Architecture, { weights = "auto"
 }
 
 /** Rejects wrong values before anything is opened. */
-function checkOptions(options: OpenOptions): void {
+export function checkOptions(options: OpenOptions): void {
   for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots", "compileDeadline"] as const) {
     const value = options[name];
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1)) {

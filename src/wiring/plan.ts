@@ -8,6 +8,7 @@ import type { OpenOptions } from "../engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
 import { cacheBytes, paneNeeds } from "../engine/panes.ts";
 import { maxRows } from "../engine/work.ts";
+import { RequestError } from "../errors.ts";
 import { classesOf } from "../experts/classes.ts";
 import { type Architecture, kvGeometry, type ModelSources } from "../model/family.ts";
 import { footprintOf, kvBlockBytes, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
@@ -41,23 +42,79 @@ const MOST_STATES = 32;
 const STATES_PART = 1 / 4;
 /** Positions of a KV block. */
 export const BLOCK_SIZE = 32;
-export interface PlanInput {
-  /** Whether WebGPU computes, and on what; null: the CPU does. */
-  readonly gpu: { readonly software: boolean } | null;
-  /** Default budget in bytes for the CPU backend and for software adapters. */
-  readonly ram: number;
+/**
+ * The largest chunk of a prompt on WebGPU. A GPU takes fewer tokens where they take it long
+ * (Ops.chunk); with more of them an expert's tiles are fuller, and weights are read less often.
+ */
+const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
+/** The same on the CPU, where a prompt beside other sessions takes half of it (engine/model.ts). */
+const CPU_CHUNK = 256;
+
+/** What computes: a GPU, real or in software; null: the CPU. */
+export type Computes = { readonly software: boolean } | null;
+
+/** How a model is opened: what the options leave open is chosen. */
+export interface Opening {
   readonly context: number;
   readonly chunk: number;
   readonly kvPrecision: "f16" | "f32";
-  /** The plan of a choice of format. */
+  /** The formats of a choice of weights. */
   readonly formats: (name: PackableName) => FormatPlan;
+  readonly plan: Plan;
+  /**
+   * Bytes of the memory in which steps are computed, with room in the KV cache for so many
+   * positions; where experts are offloaded, the whole budget.
+   */
+  bytes(positions: number): number;
+}
+
+/** @param ram default budget in bytes for the CPU backend and for software adapters */
+export function planOpening(
+  a: Architecture,
+  sources: ModelSources,
+  options: OpenOptions,
+  gpu: Computes,
+  ram: number,
+): Opening {
+  const context = chooseContext(options.context, a);
+  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : CPU_CHUNK;
+  const chunk = Math.min(options.chunk ?? most, context);
+  const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
+  const formats = formatsOf(a, options);
+  const { main, plan, kv } = choosePlan(a, sources, options, { gpu, ram, context, chunk, kvPrecision, formats });
+  const bytes = (positions: number): number => {
+    if (plan.tiers) return main;
+    const states = stateBytes(a) > 0 ? 1 - STATES_PART : 1; // they take a part of the cache's bytes
+    return Math.min(main, Math.ceil(main - plan.kvBytes + kv(positions) / states));
+  };
+  return { context, chunk, kvPrecision, formats, plan, bytes };
+}
+
+function chooseContext(asked: number | undefined, { context: most }: Architecture): number {
+  if (asked === undefined) return most;
+  if (asked > most)
+    throw new RequestError(
+      `context: this model has at most ${most} positions, ${asked} were asked for; ropeScaling (--rope-scaling) is for more`,
+    );
+  return asked;
+}
+
+/** Bytes of the memory in which steps are computed. */
+export function mainBudget({ gpuMemory, ram: asked }: OpenOptions, gpu: Computes, ram: number): number {
+  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : ram;
+  return (gpu ? gpuMemory : asked) ?? fallback;
+}
+
+interface PlanInput extends Pick<Opening, "context" | "chunk" | "kvPrecision" | "formats"> {
+  readonly gpu: Computes;
+  readonly ram: number;
 }
 
 /**
  * Matrices that are stored in a format of their own keep it, unless the caller names one: then it
  * is that of all matrices.
  */
-export function formatsOf({ stored }: Architecture, { weights = "auto" }: OpenOptions): PlanInput["formats"] {
+function formatsOf({ stored }: Architecture, { weights = "auto" }: OpenOptions): Opening["formats"] {
   const all = stored === null && weights !== "auto";
   return (name) => (all ? packAll(FORMATS[name]) : keep(FORMATS[name]));
 }
@@ -93,15 +150,17 @@ export function cacheGeometry(a: Architecture, context: number, chunk: number): 
   return each + more < Math.ceil(context / BLOCK_SIZE) ? { ...geometry, windows } : geometry;
 }
 
-/** @throws MemoryError where no plan fits the budget */
-export function choosePlan(
+/**
+ * The plan, the budget that it is for, and the bytes of a KV cache.
+ * @throws MemoryError where no plan fits the budget
+ */
+function choosePlan(
   a: Architecture,
   sources: ModelSources,
   options: OpenOptions,
   { gpu, ram, context, chunk, kvPrecision, formats }: PlanInput,
-): Plan {
-  const fallback = gpu && !gpu.software ? DEFAULT_GPU_MEMORY : ram;
-  const budget = (gpu ? options.gpuMemory : options.ram) ?? fallback;
+): { readonly main: number; readonly plan: Plan; readonly kv: Needs["kv"] } {
+  const budget = mainBudget(options, gpu, ram);
   const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
   const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
   const footprint = (name: PackableName) => footprintOf(sources, formats(name));
@@ -134,7 +193,7 @@ export function choosePlan(
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
-  return planMemory(needs, wanted, budgets);
+  return { main: budget, plan: planMemory(needs, wanted, budgets), kv: needs.kv };
 }
 
 /** Whether experts are read as blocks of a file. */

@@ -12,17 +12,19 @@ import { newId } from "./openai_shapes.ts";
 import { namingField } from "./response_formats.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
+import { nameIn } from "./wanted.ts";
 
 export async function messages(c: Context, service: Service): Promise<Response> {
-  const { model, bodyLimit, keepAliveMs, log } = service;
-  const request = anthropicRequest(await readJson(c.req.raw, bodyLimit));
-  const work = service.begin(c.req.raw);
-  const head = { id: newId("msg_"), type: "message", role: "assistant", model: model.name };
+  const { bodyLimit, keepAliveMs, log } = service;
+  const json = await readJson(c.req.raw, bodyLimit);
+  const request = anthropicRequest(json);
+  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
+  const head = { id: newId("msg_"), type: "message", role: "assistant", model: work.name };
   const options = { ...request.options, signal: work.signal };
-  const start = () => wholeCalls(namingField(options.responseFormat, model.chat(request.messages, options)));
+  const start = () => wholeCalls(namingField(options.responseFormat, work.model.chat(request.messages, options)));
   if (request.stream) {
     // The first event contains the prompt's length, before anything is computed.
-    const count = () => model.countTokens(request.messages, request.options);
+    const count = async () => (await work.loaded()).countTokens(request.messages, request.options);
     const events = messageEvents(start, count, head);
     return streamed(events, {
       keepAliveMs,
@@ -42,8 +44,14 @@ export async function messages(c: Context, service: Service): Promise<Response> 
 }
 
 export async function countTokens(c: Context, service: Service): Promise<Response> {
-  const { messages, options } = anthropicPrompt(await readJson(c.req.raw, service.bodyLimit));
-  return c.json({ input_tokens: service.model.countTokens(messages, options) });
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const { messages, options } = anthropicPrompt(json);
+  const work = service.begin(c.req.raw, { name: nameIn(c, json) });
+  try {
+    return c.json({ input_tokens: (await work.loaded()).countTokens(messages, options) });
+  } finally {
+    work.end();
+  }
 }
 
 function message(head: object, { text, reasoning, calls, finish }: Answer): object {

@@ -20,11 +20,11 @@ export const PING = named("ping");
  */
 export async function* messageEvents(
   start: () => AsyncIterable<ChatEvent>,
-  count: () => number,
+  count: () => Promise<number>,
   head: object,
 ): AsyncGenerator<string> {
   const usage = {
-    input_tokens: count(),
+    input_tokens: await count(),
     cache_creation_input_tokens: 0,
     cache_read_input_tokens: 0,
     output_tokens: 0,

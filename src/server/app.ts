@@ -21,6 +21,7 @@ import { embeddings } from "./openai_embeddings.ts";
 import { responses } from "./openai_responses.ts";
 import { askedPath, dialectOf, routePath } from "./paths.ts";
 import { health, livez, PROBES, readinessOf, readyz, root } from "./probes.ts";
+import type { ServedModels } from "./served.ts";
 import { createService, type ServerOptions, type Service } from "./service.ts";
 import { ServerState } from "./state.ts";
 import { detokenize, tokenize } from "./tokens.ts";
@@ -65,10 +66,10 @@ const ROUTES: readonly Route[] = [
 /**
  * The application. `app.fetch` is a handler for any server of the Fetch API; `app.request()` calls
  * it without a server.
- * @param model the model, or the server's state if the model is loaded later
+ * @param models one model or several, or the server's state if they come later
  */
-export function createApp(model: ChatModel | ServerState, options: ServerOptions = {}): Hono {
-  const state = model instanceof ServerState ? model : new ServerState(model);
+export function createApp(models: ChatModel | ServedModels | ServerState, options: ServerOptions = {}): Hono {
+  const state = models instanceof ServerState ? models : new ServerState(models);
   const { capacity = {}, onRequest = () => {} } = options;
   const metrics = createMetrics({ capacity, ...(options.version !== undefined && { version: options.version }) });
   const service = createService(state, metrics.measure, options);
@@ -120,7 +121,8 @@ export function createApp(model: ChatModel | ServerState, options: ServerOptions
   add({ method: "GET", path: "/health", handler: (c) => health(c, state) });
   const type = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
   const scrape = (): string =>
-    metrics.text(state.model, readinessOf(state, capacity) === "ready") + (options.process?.text() ?? "");
+    metrics.text(state.models?.cards()[0]?.model ?? null, readinessOf(state, capacity) === "ready") +
+    (options.process?.text() ?? "");
   add({ method: "GET", path: "/metrics", handler: (c) => c.body(scrape(), 200, type) });
   app.notFound((c) => {
     const endpoints = ROUTES.map(({ path }) => path.replace("{.+}", "")).join(" ");

@@ -1,9 +1,10 @@
 // Wraps a model so that every answer is timed and counted, also those that fail or
 // whose client leaves.
 
-import type { ChatEvent, ChatModel, ChatOptions } from "../engine/chat_api.ts";
+import type { ChatEvent, ChatOptions } from "../engine/chat_api.ts";
 import { abortReason } from "../errors.ts";
 import { failureOf } from "./errors.ts";
+import type { Answering } from "./held_model.ts";
 import type { TrackedRequest } from "./tracked_request.ts";
 
 /** How an answer ended: normally, rejected before it began, failed, or abandoned by its client. */
@@ -25,11 +26,11 @@ export interface Watch {
 
 /** @param requestOf the request of an answer, by the signal that the answer was given */
 export function measuredModel(
-  model: ChatModel,
+  model: Answering,
   watch: Watch,
   requestOf: (signal: AbortSignal | undefined) => TrackedRequest | undefined,
   clock: () => number,
-): ChatModel {
+): Answering {
   async function* measured(
     operation: Operation,
     events: AsyncIterable<ChatEvent>,
@@ -96,20 +97,14 @@ export function measuredModel(
   };
   return {
     name: model.name,
-    created: model.created,
-    context: model.context,
     chat: (messages, options) => measured("chat", model.chat(messages, warned(options)), options),
     complete: (prompt, options) => measured("text_completion", model.complete(prompt, warned(options)), options),
-    countTokens: (messages, options) => model.countTokens(messages, options),
-    tokenize: (text, special) => model.tokenize(text, special),
-    detokenize: (ids) => model.detokenize(ids),
     async embed(input, signal) {
       const result = await unlessAborted(model.embed(input, signal), signal);
       watch.tokens("prompt", result.tokens);
       requestOf(signal)?.add({ promptTokens: result.tokens });
       return result;
     },
-    metrics: () => model.metrics(),
   };
 }
 

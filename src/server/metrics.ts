@@ -1,6 +1,7 @@
 // GET /metrics: requests, queue, tokens, latencies, capacity, experts and memory for Prometheus.
 
 import type { ChatModel } from "../engine/chat_api.ts";
+import type { Answering } from "./held_model.ts";
 import { createCounter, createHistogram, type Histogram, type Labels, metric } from "./histogram.ts";
 import { measuredModel, OUTCOMES, type Watch } from "./measured.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
@@ -28,7 +29,7 @@ export interface Metrics {
    * Wraps the model so that every answer is measured; `requestOf` finds an answer's request
    * by its signal.
    */
-  measure(model: ChatModel, requestOf?: (signal: AbortSignal | undefined) => TrackedRequest | undefined): ChatModel;
+  measure(model: Answering, requestOf?: (signal: AbortSignal | undefined) => TrackedRequest | undefined): Answering;
   /** @param model null while it is being loaded */
   text(model: ChatModel | null, ready: boolean): string;
 }

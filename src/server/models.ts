@@ -1,32 +1,48 @@
-// GET /v1/models and /v1/models/:id: the model that is served, in the shape that each
+// GET /v1/models and /v1/models/:id: the models that are served, in the shape that each
 // API's clients expect.
 
 import type { Context } from "hono";
-import type { ChatModel } from "../engine/chat_api.ts";
 import { HttpError } from "./errors.ts";
 import { isAnthropic } from "./paths.ts";
+import { type ModelCard, stateOf } from "./served.ts";
 import type { Service } from "./service.ts";
 
 /** Names of models: "mistralai/Mistral-Small-Instruct:free", "~/models/a.gguf". */
 const NAME = /^[\w~@][\w.:@/+~ -]*$/;
 
-export function listModels(c: Context, { model }: Service): Response {
+export function listModels(c: Context, { models }: Service): Response {
+  const cards = models.cards();
+  const shape = isAnthropic(c) ? anthropic : openai;
+  const data = cards.map((card) => ({ ...shape(card), ...(!models.one && ownFields(card)) }));
   // total_count and links are for OpenRouter's client.
-  if (!isAnthropic(c)) return c.json({ object: "list", data: [openai(model)], total_count: 1, links: { next: null } });
-  return c.json({ data: [anthropic(model)], first_id: model.name, last_id: model.name, has_more: false });
+  if (!isAnthropic(c)) return c.json({ object: "list", data, total_count: data.length, links: { next: null } });
+  return c.json({ data, first_id: cards[0]!.id, last_id: cards.at(-1)!.id, has_more: false });
 }
 
 /**
- * Any name is found, because requests may use any name: some clients look a name up before
- * they use it.
+ * The model that a request with this name would get: any name is found where there is one model.
+ * Some clients look a name up before they use it.
  */
-export function oneModel(c: Context, { model }: Service): Response {
+export function oneModel(c: Context, { models }: Service): Response {
   const id = c.req.param("id") ?? "";
   if (!NAME.test(id) || id.split("/").includes("..")) {
     throw new HttpError(404, `expected the name of a model, found ${JSON.stringify(id)}`, "model_not_found");
   }
-  const card = isAnthropic(c) ? anthropic(model) : openai(model);
-  return c.json({ ...card, id });
+  const card = models.card(models.find(id));
+  const shape = isAnthropic(c) ? anthropic : openai;
+  return c.json({ ...shape(card), ...(!models.one && ownFields(card)), id });
+}
+
+/** The state of a model that is not always loaded; `status` as llama-server's clients know it. */
+function ownFields(card: ModelCard): object {
+  const { state, progress } = card;
+  const loaded = state === "ready" ? "loaded" : state === "loading" ? "loading" : "unloaded";
+  const status = {
+    value: loaded,
+    ...(state === "loading" && { progress }),
+    ...(state === "failed" && { failed: true }),
+  };
+  return { ...stateOf(card), status };
 }
 
 /** The supported parameters under OpenRouter's names; src/server/README.md lists all fields. */
@@ -36,7 +52,8 @@ const PARAMETERS = [
   ...["response_format", "structured_outputs", "tools", "tool_choice", "parallel_tool_calls"],
 ];
 
-function openai({ name, created, context }: ChatModel): object {
+function openai({ id: name, created, context: known }: ModelCard): object {
+  const context = known ?? undefined; // left out
   return {
     id: name,
     object: "model",
@@ -75,6 +92,6 @@ function openai({ name, created, context }: ChatModel): object {
   };
 }
 
-function anthropic({ name, created }: ChatModel): object {
+function anthropic({ id: name, created }: ModelCard): object {
   return { type: "model", id: name, display_name: name, created_at: new Date(created * 1000).toISOString() };
 }

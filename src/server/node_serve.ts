@@ -13,6 +13,7 @@ import { isHost, listenHost } from "./host_header.ts";
 import { routePath } from "./paths.ts";
 import { PROBES } from "./probes.ts";
 import { createProcessMetrics } from "./process_metrics.ts";
+import type { ServedModels } from "./served.ts";
 import { ServerState } from "./state.ts";
 
 export interface ListenOptions extends Omit<ServerOptions, "process"> {
@@ -38,8 +39,8 @@ export interface ListenOptions extends Omit<ServerOptions, "process"> {
 export interface RunningServer {
   /** Base URL: "http://127.0.0.1:8080". */
   readonly url: string;
-  /** Begins to answer with `model`, if startServer() was given none. */
-  ready(model: ChatModel): void;
+  /** Begins to answer with one model or several, if startServer() was given none. */
+  ready(models: ChatModel | ServedModels): void;
   /**
    * Rejects new requests with 503 on the open port, so that gateways notice, and waits until
    * running and queued ones are answered: at least LINGER_MS, and at most `ms` or until `signal`
@@ -67,12 +68,15 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
 };
 
 /**
- * Listens, and answers with `model`. Null: the model is still being loaded; requests get a 503
- * until ready().
+ * Listens, and answers with one model or several. Null: the model is still being loaded; requests
+ * get a 503 until ready().
  * @throws RequestError where it cannot listen
  */
-export async function startServer(model: ChatModel | null, options: ListenOptions = {}): Promise<RunningServer> {
-  const state = new ServerState(model);
+export async function startServer(
+  models: ChatModel | ServedModels | null,
+  options: ListenOptions = {},
+): Promise<RunningServer> {
+  const state = new ServerState(models);
   const processMetrics = createProcessMetrics();
   const host = listenHost(options.host ?? "127.0.0.1");
   const own = [host, hostname(), `${hostname()}.local`].filter(isHost);

@@ -10,6 +10,7 @@ import { type OllamaRequest, ollamaChatRequest, ollamaGenerateRequest } from "./
 import { namingField } from "./response_formats.ts";
 import type { Service } from "./service.ts";
 import { streamed } from "./sse.ts";
+import { nameIn, type Wanted } from "./wanted.ts";
 
 /** The part of an answer that a line holds, in the shape of its endpoint. */
 type Shape = (part: {
@@ -49,22 +50,26 @@ async function answer(
 ): Promise<Response> {
   const json = await readJson(c.req.raw, service.bodyLimit);
   const request = read(json);
-  // Clients look their own name for the model up in the answer.
-  const model = typeof json.model === "string" && json.model !== "" ? json.model : service.model.name;
-  const head = (): object => ({ model, created_at: new Date().toISOString() });
-  const { messages, prompt, options } = request;
-  if (messages.length === 0 && prompt === null)
-    return c.json({ ...head(), ...shape({}), done: true, done_reason: "load" });
+  const { messages, prompt, options, keepMs } = request;
+  const name = nameIn(c, json);
+  const head = (id: string) => (): object => ({
+    model: name ?? id, // clients look their own name for the model up in the answer
+    created_at: new Date().toISOString(),
+  });
   const started = performance.now();
-  const work = service.begin(c.req.raw);
+  if (messages.length === 0 && prompt === null) {
+    const reason = await loadOnly(c, service, { name, keepMs });
+    return c.json({ ...head(service.models.find(name))(), ...shape({}), done: true, done_reason: reason });
+  }
+  const work = service.begin(c.req.raw, { name, stream: request.stream, keepMs });
   const given = { ...options, signal: work.signal };
-  const events = prompt === null ? service.model.chat(messages, given) : service.model.complete(prompt, given);
+  const events = prompt === null ? work.model.chat(messages, given) : work.model.complete(prompt, given);
   const calls = wholeCalls(namingField(given.responseFormat, events));
   const last = (finish: ChatFinish): object => ({ done: true, ...ending(finish, performance.now() - started) });
   if (request.stream) {
     const { keepAliveMs, log } = service;
     const failed = (failure: Parameters<typeof errorBody>[0]): string => line(errorBody(failure, "ollama"));
-    return streamed(lines(calls, head, shape, last), {
+    return streamed(lines(calls, head(work.name), shape, last), {
       keepAliveMs,
       keepAlive: "", // a line of its own would be read as an answer
       contentType: "application/x-ndjson",
@@ -77,7 +82,23 @@ async function answer(
     const collector = new AnswerCollector();
     for await (const event of calls) collector.take(event);
     const { answer } = collector;
-    return c.json({ ...head(), ...shape(partOf(answer)), ...last(answer.finish) });
+    return c.json({ ...head(work.name)(), ...shape(partOf(answer)), ...last(answer.finish) });
+  } finally {
+    work.end();
+  }
+}
+
+/** Without messages the client wants the model to be loaded; with a keep_alive of 0, unloaded. */
+async function loadOnly(c: Context, service: Service, wanted: Wanted): Promise<"load" | "unload"> {
+  const { models } = service;
+  if (wanted.keepMs === 0) {
+    models.keepFor(models.find(wanted.name), 0);
+    return "unload";
+  }
+  const work = service.begin(c.req.raw, wanted);
+  try {
+    await work.loaded();
+    return "load";
   } finally {
     work.end();
   }

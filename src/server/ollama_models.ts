@@ -2,10 +2,11 @@
 // embeddings.
 
 import type { Context } from "hono";
-import type { ChatModel } from "../engine/chat_api.ts";
-import { type Fields, fieldsOf, required, wrong } from "./fields.ts";
+import { fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
+import { type ModelCard, stateOf } from "./served.ts";
 import type { Service } from "./service.ts";
+import { keepAliveOf, nameIn } from "./wanted.ts";
 
 /** Clients compare it with the version that brought what they use: tools, thinking, formats. */
 const VERSION = "0.30.0";
@@ -15,46 +16,54 @@ export function ollamaVersion(c: Context): Response {
   return c.json({ version: VERSION });
 }
 
-/** GET /api/tags */
-export function ollamaTags(c: Context, { model }: Service): Response {
-  return c.json({ models: [card(model)] });
+/** GET /api/tags: all models; those that are not always loaded with their state. */
+export function ollamaTags(c: Context, { models }: Service): Response {
+  return c.json({ models: models.cards().map((card) => ({ ...listed(card), ...(!models.one && stateOf(card)) })) });
 }
 
-/** GET /api/ps: the model is always loaded. */
-export function ollamaLoaded(c: Context, { model }: Service): Response {
-  const { weights, kv, scratch } = model.metrics().memory;
-  const loaded = {
-    expires_at: "2318-01-01T00:00:00Z",
-    size_vram: weights + kv + scratch,
-    context_length: model.context,
-  };
-  return c.json({ models: [{ ...card(model), ...loaded }] });
+/** As Ollama says that a model is not unloaded by itself. */
+const NEVER = "2318-01-01T00:00:00Z";
+
+/** GET /api/ps: the models that are loaded. */
+export function ollamaLoaded(c: Context, { models }: Service): Response {
+  const loaded = models.cards().flatMap((card) => {
+    if (card.model === null) return [];
+    const { weights, kv, scratch } = card.model.metrics().memory;
+    const more = {
+      expires_at: card.expires?.toISOString() ?? NEVER,
+      size_vram: weights + kv + scratch,
+      context_length: card.model.context,
+    };
+    return [{ ...listed(card), ...more }];
+  });
+  return c.json({ models: loaded });
 }
 
-/** POST /api/show: of any name, because requests may use any name. */
-export async function ollamaShow(c: Context, { model, bodyLimit }: Service): Promise<Response> {
-  await readJson(c.req.raw, bodyLimit);
+/** POST /api/show: of any name if there is one model, because requests may use any name. */
+export async function ollamaShow(c: Context, { models, bodyLimit }: Service): Promise<Response> {
+  const card = models.card(models.find(nameIn(c, await readJson(c.req.raw, bodyLimit))));
   return c.json({
-    modelfile: `FROM ${model.name}\n`,
+    modelfile: `FROM ${card.id}\n`,
     parameters: "",
     template: "",
     details: DETAILS,
-    model_info: { "general.architecture": "moe", "moe.context_length": model.context },
+    model_info: { "general.architecture": "moe", "moe.context_length": card.context },
     capabilities: ["completion", "tools", "thinking"],
-    modified_at: modified(model),
+    modified_at: modified(card),
   });
 }
 
 /** POST /api/embed: several texts. */
 export async function ollamaEmbed(c: Context, service: Service): Promise<Response> {
-  const body = fieldsOf(await readJson(c.req.raw, service.bodyLimit));
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const body = fieldsOf(json);
   if (body.has("dimensions")) throw wrong("dimensions", "is not supported: vectors have the model's width", undefined);
   const input = required(body.raw("input"), body, "input");
   const texts = typeof input === "string" ? [input] : (body.array("input", MOST_INPUTS) ?? []);
   const started = performance.now();
-  const { vectors, tokens } = await embedded(c, service, texts);
+  const { name, vectors, tokens } = await embedded(c, service, json, texts);
   return c.json({
-    model: nameIn(body, service),
+    model: nameIn(c, json) ?? name,
     embeddings: vectors,
     total_duration: Math.round((performance.now() - started) * 1e6),
     load_duration: 0,
@@ -64,31 +73,28 @@ export async function ollamaEmbed(c: Context, service: Service): Promise<Respons
 
 /** POST /api/embeddings, the older one: one text. */
 export async function ollamaEmbedding(c: Context, service: Service): Promise<Response> {
-  const body = fieldsOf(await readJson(c.req.raw, service.bodyLimit));
-  const { vectors } = await embedded(c, service, [required(body.raw("prompt"), body, "prompt")]);
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const body = fieldsOf(json);
+  const { vectors } = await embedded(c, service, json, [required(body.raw("prompt"), body, "prompt")]);
   return c.json({ embedding: vectors[0] });
 }
 
-async function embedded(c: Context, service: Service, texts: readonly unknown[]) {
-  const work = service.begin(c.req.raw);
+async function embedded(c: Context, service: Service, json: Json, texts: readonly unknown[]) {
+  const work = service.begin(c.req.raw, { name: nameIn(c, json), keepMs: keepAliveOf(json) });
   try {
     const vectors: number[][] = [];
     let tokens = 0;
     for (const [i, text] of texts.entries()) {
       if (typeof text !== "string" || text === "")
         throw wrong(`input[${i}]`, "expected a text that is not empty", text);
-      const result = await service.model.embed(text, work.signal);
+      const result = await work.model.embed(text, work.signal);
       vectors.push([...result.embedding]);
       tokens += result.tokens;
     }
-    return { vectors, tokens };
+    return { name: work.name, vectors, tokens };
   } finally {
     work.end();
   }
-}
-
-function nameIn(body: Fields, { model }: Service): string {
-  return body.string("model", 1024) || model.name;
 }
 
 const DETAILS = {
@@ -100,18 +106,17 @@ const DETAILS = {
   quantization_level: "",
 };
 
-function card(model: ChatModel): object {
-  const { name } = model;
+function listed(card: ModelCard): object {
   return {
-    name,
-    model: name,
-    modified_at: modified(model),
-    size: model.metrics().memory.weights,
+    name: card.id,
+    model: card.id,
+    modified_at: modified(card),
+    size: card.bytes ?? 0,
     digest: "",
     details: DETAILS,
   };
 }
 
-function modified({ created }: ChatModel): string {
+function modified({ created }: ModelCard): string {
   return new Date(created * 1000).toISOString();
 }

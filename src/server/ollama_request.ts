@@ -9,6 +9,7 @@ import { reasoningOf } from "./reasoning_fields.ts";
 import { refuseUnsupported } from "./request_fields.ts";
 import { formatOf } from "./response_formats.ts";
 import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
+import { keepAliveOf } from "./wanted.ts";
 
 const MOST_CALLS = 1024;
 
@@ -19,6 +20,8 @@ export interface OllamaRequest {
   readonly prompt: string | null;
   readonly options: ChatOptions;
   readonly stream: boolean;
+  /** How long the model stays loaded; undefined: as the server is set. */
+  readonly keepMs: number | undefined;
 }
 
 /** @throws RequestError that names the field */
@@ -47,7 +50,7 @@ export function ollamaGenerateRequest(json: Json): OllamaRequest {
   };
 }
 
-function common(body: Fields): Pick<OllamaRequest, "options" | "stream"> {
+function common(body: Fields): Pick<OllamaRequest, "options" | "stream" | "keepMs"> {
   checkModel(body);
   const { num_predict: length, ...given } = body.object("options")?.json ?? {};
   const options = fieldsOf(given, "options");
@@ -56,6 +59,7 @@ function common(body: Fields): Pick<OllamaRequest, "options" | "stream"> {
   const limit = fieldsOf({ num_predict: length === -2 ? -1 : length }, "options");
   return {
     stream: body.boolean("stream") ?? true,
+    keepMs: keepAliveOf(body.json),
     options: {
       ...samplingOf(options),
       ...defined({

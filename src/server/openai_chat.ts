@@ -12,15 +12,17 @@ import { namingField } from "./response_formats.ts";
 import { defined, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
+import { nameIn } from "./wanted.ts";
 
 export async function chatCompletions(c: Context, service: Service): Promise<Response> {
-  const request = openaiChatRequest(await readJson(c.req.raw, service.bodyLimit));
-  const name = service.model.name;
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const request = openaiChatRequest(json);
+  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
+  const { name } = work;
   const head = { id: newId("chatcmpl-"), created: now(), model: name, system_fingerprint: `hotset-${name}` };
-  const work = service.begin(c.req.raw);
   const starts = Array.from({ length: request.n }, (_, i) => () => {
     const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-    return wholeCalls(namingField(options.responseFormat, service.model.chat(request.messages, options)));
+    return wholeCalls(namingField(options.responseFormat, work.model.chat(request.messages, options)));
   });
   const events = together(starts, service.answersAtOnce);
   if (request.stream) {

@@ -15,6 +15,7 @@ import { formatOf, namingField } from "./response_formats.ts";
 import { defined, idsOf, maxTokensOf, samplingOf, seedOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
+import { nameIn } from "./wanted.ts";
 
 /** Most answers: prompts times answers to each. */
 const MOST_ANSWERS = 2048;
@@ -34,13 +35,14 @@ interface CompletionRequest {
 }
 
 export async function completions(c: Context, service: Service): Promise<Response> {
-  const request = completionRequest(await readJson(c.req.raw, service.bodyLimit));
-  const head = { id: newId("cmpl-"), object: "text_completion", created: now(), model: service.model.name };
-  const work = service.begin(c.req.raw);
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const request = completionRequest(json);
+  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
+  const head = { id: newId("cmpl-"), object: "text_completion", created: now(), model: work.name };
   const starts = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.n }, (_, i) => () => {
       const options = { ...request.options, ...seedOf(request.options.seed, i), signal: work.signal };
-      return namingField(options.responseFormat, service.model.complete(prompt, options));
+      return namingField(options.responseFormat, work.model.complete(prompt, options));
     }),
   );
   const events = together(starts, service.answersAtOnce);

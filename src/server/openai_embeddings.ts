@@ -8,29 +8,31 @@ import { newId } from "./openai_shapes.ts";
 import { refuseUnsupported } from "./request_fields.ts";
 import { idsOf } from "./sampling.ts";
 import type { Service } from "./service.ts";
+import { nameIn } from "./wanted.ts";
 
 /** The most that clients send in one request by default. */
 const MOST_INPUTS = 512;
 
 export async function embeddings(c: Context, service: Service): Promise<Response> {
-  const body = fieldsOf(await readJson(c.req.raw, service.bodyLimit));
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const body = fieldsOf(json);
   refuseUnsupported(body, "embeddings");
   checkModel(body);
   const inputs = inputsOf(body);
   const format = body.oneOf("encoding_format", ["float", "base64"]) ?? "float";
-  const work = service.begin(c.req.raw);
+  const work = service.begin(c.req.raw, { name: nameIn(c, json) });
   try {
     const data: object[] = [];
     let tokens = 0;
     for (const [index, input] of inputs.entries()) {
-      const result = await service.model.embed(input, work.signal);
+      const result = await work.model.embed(input, work.signal);
       tokens += result.tokens;
       const embedding = format === "base64" ? base64(result.embedding) : [...result.embedding];
       data.push({ object: "embedding", index, embedding });
     }
     const usage = { prompt_tokens: tokens, total_tokens: tokens };
     // Mistral's client requires an id.
-    return c.json({ id: newId("embd-"), object: "list", data, model: service.model.name, usage });
+    return c.json({ id: newId("embd-"), object: "list", data, model: work.name, usage });
   } finally {
     work.end();
   }

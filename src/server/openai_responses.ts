@@ -10,13 +10,15 @@ import { type ResponsesEvent, ResponseWriter } from "./responses_items.ts";
 import { responsesRequest } from "./responses_request.ts";
 import type { Service } from "./service.ts";
 import { event, streamed } from "./sse.ts";
+import { nameIn } from "./wanted.ts";
 
 export async function responses(c: Context, service: Service): Promise<Response> {
-  const request = responsesRequest(await readJson(c.req.raw, service.bodyLimit));
-  const work = service.begin(c.req.raw);
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const request = responsesRequest(json);
+  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
   const options = { ...request.options, signal: work.signal };
-  const writer = new ResponseWriter(service.model.name, request);
-  const events = wholeCalls(namingField(options.responseFormat, service.model.chat(request.messages, options)));
+  const writer = new ResponseWriter(work.name, request);
+  const events = wholeCalls(namingField(options.responseFormat, work.model.chat(request.messages, options)));
   if (request.stream) {
     const { keepAliveMs, log } = service;
     const failed = (failure: Parameters<ResponseWriter["failed"]>[0]): string => text(writer.failed(failure));

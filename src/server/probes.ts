@@ -3,6 +3,7 @@
 
 import type { Context } from "hono";
 import type { Capacity } from "./metrics.ts";
+import { loadOf, stateOf } from "./served.ts";
 import type { ServerState } from "./state.ts";
 
 /** Answered in every phase, under any host name, without a key. */
@@ -18,11 +19,11 @@ export interface ReadyOptions extends Capacity {
 
 export type Readiness = "ready" | "loading" | "draining" | "full";
 
-export function readinessOf({ phase, model }: ServerState, capacity: ReadyOptions): Readiness {
+export function readinessOf({ phase, models }: ServerState, capacity: ReadyOptions): Readiness {
   if (phase === "draining" || phase === "closing") return "draining";
-  if (model === null) return "loading";
+  if (models === null) return "loading";
   const { parallel = Number.POSITIVE_INFINITY, queue = Number.POSITIVE_INFINITY, readyQueue } = capacity;
-  const { queued, running, waiting } = model.metrics();
+  const { queued, running, waiting } = loadOf(models);
   const refuses = queued >= queue && (queued > 0 || running >= parallel);
   return refuses || (readyQueue !== undefined && queued + waiting > readyQueue) ? "full" : "ready";
 }
@@ -41,7 +42,7 @@ export function root(c: Context, state: ServerState, capacity: ReadyOptions): Re
 /** GET /readyz, and OPTIONS / (HAProxy's default): whether to send requests here. */
 export function readyz(c: Context, state: ServerState, capacity: ReadyOptions): Response {
   const status = readinessOf(state, capacity);
-  return c.json({ status, ...loadOf(state) }, status === "ready" ? 200 : 503, retry(status !== "ready"));
+  return c.json({ status, ...detailsOf(state) }, status === "ready" ? 200 : 503, retry(status !== "ready"));
 }
 
 /**
@@ -55,13 +56,15 @@ export function health(c: Context, state: ServerState): Response {
     return c.json({ status: "loading", error }, 503, retry(true));
   }
   const ready = phase === "ready";
-  return c.json({ status: ready ? "ok" : "draining", ...loadOf(state) }, ready ? 200 : 503, retry(!ready));
+  return c.json({ status: ready ? "ok" : "draining", ...detailsOf(state) }, ready ? 200 : 503, retry(!ready));
 }
 
-function loadOf({ model }: ServerState): object {
-  if (model === null) return {};
-  const { queued, running } = model.metrics();
-  return { model: model.name, context: model.context, queued, running };
+function detailsOf({ models }: ServerState): object {
+  if (models === null) return {};
+  const { queued, running } = loadOf(models);
+  const cards = models.cards();
+  if (models.one) return { model: cards[0]!.id, context: cards[0]!.context, queued, running };
+  return { models: cards.map((card) => ({ id: card.id, ...stateOf(card) })), queued, running };
 }
 
 function retry(later: boolean): Record<string, string> {

@@ -3,10 +3,13 @@
 
 import type { ChatModel } from "../engine/chat_api.ts";
 import type { Failure } from "./errors.ts";
+import { type Answering, holdModel } from "./held_model.ts";
 import type { ReadyOptions } from "./probes.ts";
 import type { ProcessMetrics } from "./process_metrics.ts";
+import type { ServedModels } from "./served.ts";
 import type { ServerState } from "./state.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
+import type { Wanted } from "./wanted.ts";
 
 export interface ServerOptions {
   /**
@@ -31,6 +34,11 @@ export interface ServerOptions {
   readonly answersAtOnce?: number;
   /** How often an idle stream gets a comment (in Anthropic's API a ping event). Default 10 s. */
   readonly keepAliveMs?: number;
+  /**
+   * How long an answer that is not a stream waits for its model to be loaded, before it gets a 503.
+   * Default 5 minutes.
+   */
+  readonly loadWaitMs?: number;
   /** Called with unexpected errors. */
   readonly log?: (error: unknown) => void;
   /** The model's limits, for /readyz and /metrics. */
@@ -47,6 +55,12 @@ export interface ServerOptions {
 export interface ActiveRequest {
   /** Aborts when the client leaves and when the server closes. */
   readonly signal: AbortSignal;
+  /** The model's name in answers. */
+  readonly name: string;
+  /** What answers. It waits by itself until the model is loaded. */
+  readonly model: Answering;
+  /** The model, once it is loaded. */
+  loaded(): Promise<ChatModel>;
   /**
    * Stops everything that still runs for it. Call it when the answer is sent or abandoned;
    * `failure`: why it broke off.
@@ -55,8 +69,8 @@ export interface ActiveRequest {
 }
 
 export interface Service {
-  /** @throws HttpError 503 while the model is being loaded */
-  readonly model: ChatModel;
+  /** @throws HttpError 503 while the only model is being loaded */
+  readonly models: ServedModels;
   readonly bodyLimit: number;
   readonly answersAtOnce: number;
   readonly keepAliveMs: number;
@@ -64,25 +78,38 @@ export interface Service {
   /** Associates a request with the object that follows it. */
   track(request: Request, tracked: TrackedRequest): void;
   trackedOf(request: Request): TrackedRequest | undefined;
-  /** @throws HttpError 503 once the server closes */
-  begin(request: Request): ActiveRequest;
+  /**
+   * Takes the model that a request wants, until the request ends.
+   * @throws HttpError 503 once the server closes; 404 for a model that is not here; why it cannot
+   * be loaded
+   */
+  begin(request: Request, wanted: Wanted): ActiveRequest;
 }
 
 /** Wraps a model so that its answers are measured. */
 export type Measure = (
-  model: ChatModel,
+  model: Answering,
   requestOf: (signal: AbortSignal | undefined) => TrackedRequest | undefined,
-) => ChatModel;
+) => Answering;
+
+const LOAD_WAIT_MS = 300_000;
 
 export function createService(state: ServerState, measure: Measure, options: ServerOptions): Service {
   const tracked = new WeakMap<Request, TrackedRequest>();
   const bySignal = new WeakMap<AbortSignal, TrackedRequest>();
-  let measured: ChatModel | null = null;
+  const measured = new WeakMap<Answering, Answering>();
+  const modelsNow = (): ServedModels => {
+    if (state.models === null) state.admit(); // throws
+    return state.models!;
+  };
+  const measuredOf = (model: Answering): Answering => {
+    const wrapped = measured.get(model) ?? measure(model, (signal) => signal && bySignal.get(signal));
+    measured.set(model, wrapped);
+    return wrapped;
+  };
   return {
-    get model() {
-      if (state.model === null) state.admit(); // throws
-      measured ??= measure(state.model!, (signal) => signal && bySignal.get(signal));
-      return measured;
+    get models() {
+      return modelsNow();
     },
     bodyLimit: options.bodyLimit ?? 16 * 2 ** 20,
     answersAtOnce: options.answersAtOnce ?? 4,
@@ -90,11 +117,14 @@ export function createService(state: ServerState, measure: Measure, options: Ser
     log: options.log ?? (() => {}),
     track: (request, one) => void tracked.set(request, one),
     trackedOf: (request) => tracked.get(request),
-    begin(request) {
+    begin(request, wanted) {
       if (state.closing) throw state.closing;
+      const models = modelsNow();
+      const id = models.find(wanted.name);
       const controller = new AbortController();
       const one = tracked.get(request);
       if (one) bySignal.set(controller.signal, one);
+      const held = holdModel(models, id, wanted, controller.signal, options.loadWaitMs ?? LOAD_WAIT_MS);
       const left = request.signal;
       const onLeave = (): void => controller.abort(new DOMException("the client left", "AbortError"));
       if (left.aborted) onLeave();
@@ -102,10 +132,14 @@ export function createService(state: ServerState, measure: Measure, options: Ser
       const stay = state.onClose((error) => controller.abort(error));
       return {
         signal: controller.signal,
+        name: id,
+        model: measuredOf(held.answering),
+        loaded: held.loaded,
         end(failure = null) {
           left.removeEventListener("abort", onLeave);
           stay();
           controller.abort(new DOMException("the answer is over", "AbortError"));
+          held.release();
           one?.ended(failure);
         },
       };

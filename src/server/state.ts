@@ -3,6 +3,7 @@
 
 import type { ChatModel } from "../engine/chat_api.ts";
 import { HttpError } from "./errors.ts";
+import { type ServedModels, serveOne } from "./served.ts";
 
 export type Phase = "loading" | "ready" | "draining" | "closing";
 
@@ -11,14 +12,14 @@ const RETRY = { "retry-after": "1" };
 
 export class ServerState {
   #phase: Phase;
-  #model: ChatModel | null;
+  #models: ServedModels | null;
   #closing: HttpError | null = null;
   readonly #onClose = new Set<(error: HttpError) => void>();
 
-  /** @param model null: the model is still being loaded */
-  constructor(model: ChatModel | null) {
-    this.#model = model;
-    this.#phase = model === null ? "loading" : "ready";
+  /** @param models one model or several; null: it is still being loaded */
+  constructor(models: ChatModel | ServedModels | null) {
+    this.#models = models && served(models);
+    this.#phase = models === null ? "loading" : "ready";
   }
 
   get phase(): Phase {
@@ -26,12 +27,12 @@ export class ServerState {
   }
 
   /** Null while the model is being loaded. */
-  get model(): ChatModel | null {
-    return this.#model;
+  get models(): ServedModels | null {
+    return this.#models;
   }
 
-  ready(model: ChatModel): void {
-    this.#model = model;
+  ready(models: ChatModel | ServedModels): void {
+    this.#models = served(models);
     if (this.#phase === "loading") this.#phase = "ready";
   }
 
@@ -64,4 +65,8 @@ export class ServerState {
     if (this.#phase === "loading") throw new HttpError(503, "the model is being loaded", "loading", RETRY);
     if (this.#phase === "draining") throw new HttpError(503, "the server is shutting down", "draining", RETRY);
   }
+}
+
+function served(models: ChatModel | ServedModels): ServedModels {
+  return "lease" in models ? models : serveOne(models);
 }

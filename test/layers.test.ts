@@ -97,6 +97,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
 /** Files that know more than their layer does, each with its reason. */
 const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; readonly why: string }>> = {
   "src/experts/prediction.ts": { layers: ["kernels"], why: "predicts by the router's own definition" },
+  "src/cli/batch_output.ts": { layers: ["weights"], why: "locks its output as packed folders are locked" },
   "src/cli/devices.ts": { layers: ["webgpu"], why: "lists adapters and opens no model" },
   "src/cli/inspect.ts": { layers: ["weights", "model"], why: "reads headers only and opens no model" },
 };

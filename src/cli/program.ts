@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { HotsetError } from "../errors.ts";
 import { open } from "../index.ts";
+import { addBatch, type OpenBatchModel } from "./batch.ts";
 import { addBench } from "./bench.ts";
 import { addChat } from "./chat.ts";
 import { reportOpened, setDebug } from "./debug.ts";
@@ -39,14 +40,12 @@ addQuantize(program);
 addTokenize(program);
 addBench(program);
 addDevices(program);
-addServe(
-  program,
-  async (folder, { parallel, queue, ...options }) => {
-    const model = reportOpened(await open(folder, options));
-    return { ...model.serving({ parallel, queue }), close: () => model.close() };
-  },
-  manifest.version,
-);
+const openServing: OpenBatchModel = async (folder, { parallel, queue, ...options }) => {
+  const model = reportOpened(await open(folder, options));
+  return { ...model.serving({ parallel, queue }), close: () => model.close() };
+};
+addServe(program, openServing, manifest.version);
+addBatch(program, openServing);
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.
 let stdoutFailed = false;

@@ -13,6 +13,7 @@ import { echoed } from "./echo.ts";
 import type { ChatEvent, ChatFinish } from "./events.ts";
 import type { Model } from "./model_api.ts";
 import type { Queue } from "./queue.ts";
+import { Recall } from "./recall.ts";
 import { withoutSpace } from "./token_texts.ts";
 
 export interface ChatModelParts {
@@ -28,13 +29,16 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
   const vocab = model.architecture.vocab;
   const created = Math.floor(Date.now() / 1000);
   const longest = longestToken(tokenizer);
+  const recall = new Recall({ conventions, tokenizer });
   const encode = (text: string): number[] => {
     checkText(text.length);
     return tokenizer.encode(text, { addBos: tokenizer.bosId !== null });
   };
   const promptOf = (messages: readonly ChatMessage[], options: ChatOptions): number[] => {
     checkText(textLength(messages, options));
-    return conventions.prompt(messages, options);
+    const ids = conventions.prompt(messages, options);
+    const restored = recall.restore(ids, options);
+    return restored.length < context ? restored : ids;
   };
 
   /**
@@ -103,6 +107,7 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
       const calls = conventions.callGrammar(options, options.parallelToolCalls);
       const grammars = model.grammars;
       let logprobs: TokenLogprob[] = [];
+      const sampled: number[] = [];
       let called = false;
       let left = 0; // characters of the answer that are left out: the space it begins with
       const text = (shown: string): ChatEvent => {
@@ -125,6 +130,7 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
       };
       for await (const piece of inTurn(ids, options, constrain, (generate) => generate())) {
         logprobs.push(...(piece.logprobs ?? []));
+        sampled.push(...piece.ids);
         const events = parser.push(piece.text, piece.ids);
         if (piece.finish) events.push(...parser.end(piece.finish.reason === "length"));
         for (const event of events) {
@@ -138,6 +144,9 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
           } else if (event.type === "tool_arguments") yield event;
         }
         if (!piece.finish) continue;
+        const { reason } = piece.finish;
+        if (reason === "eos") sampled.pop();
+        if (reason !== "stop" && !options.continueAssistant) recall.remember(ids, sampled);
         // Log probabilities of tokens without text, such as the one that ended the answer.
         if (logprobs.length > 0) yield text("");
         yield finished(piece.finish, called, parser.reasoningTokens);

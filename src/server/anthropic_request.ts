@@ -20,6 +20,12 @@ import { refuseUnsupported } from "./request_fields.ts";
 import { formatOf } from "./response_formats.ts";
 import { defined, maxTokensOf, samplingOf } from "./sampling.ts";
 
+/**
+ * What Claude Code puts in front of its system prompt for Anthropic's accounts. It is another text
+ * in every request, so with it no prompt would begin like an earlier one.
+ */
+const BILLING = /^x-anthropic-billing-header:(?:\s*[\w-]+=[^;\n]*;)*\s*/;
+
 /** The prompt, which both endpoints have. */
 export interface AnthropicPrompt {
   readonly messages: readonly ChatMessage[];
@@ -58,7 +64,7 @@ export function anthropicPrompt(json: Json): AnthropicPrompt {
   const body = fieldsOf(json);
   refuseUnsupported(body, "messages");
   checkModel(body);
-  const system = textOf(body, "system");
+  const system = textOf(body, "system")?.replace(BILLING, "");
   const given = required(body.objects("messages", MOST_MESSAGES), body, "messages");
   if (given.length === 0) throw wrong("messages", "expected at least one message", []);
   const turns: ChatMessage[] = system === undefined || system === "" ? [] : [{ role: "system", content: system }];

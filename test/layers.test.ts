@@ -90,6 +90,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
       "hub",
     ],
   },
+  { name: "adapters", paths: /^src\/adapters\//, knows: ["engine"] },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
   { name: "cli", paths: /^src\/cli\//, knows: ["join", "formats", "engine", "server"] },
 ];
@@ -110,6 +111,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   webgpu: /^src\/backend\/webgpu\/device\/node_\w+\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,
+  "@ai-sdk/provider": /^src\/adapters\/ai\w*\.ts$/,
   hono: /^src\/server\//,
   "@hono/node-server": /^src\/server\/node_\w+\.ts$/,
 };

@@ -76,7 +76,11 @@ export function addModelOptions(command: Command): Command {
         .argParser(number(1))
         .conflicts("ropeTheta"),
     )
-    .option("--chunk <tokens>", "most prompt tokens computed in one step; default: 1024, on the CPU 256", integer(1))
+    .option(
+      "--chunk <tokens>",
+      "most prompt tokens computed in one step; default: 1024, on the CPU 256 or 512",
+      integer(1),
+    )
     .option(
       "--threads <count>",
       "threads of the CPU backend; default: physical cores, within the CPU quota",

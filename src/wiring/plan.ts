@@ -10,7 +10,7 @@ import { cacheBytes, paneNeeds } from "../engine/panes.ts";
 import { maxRows } from "../engine/work.ts";
 import { RequestError } from "../errors.ts";
 import { classesOf } from "../experts/classes.ts";
-import { type Architecture, kvGeometry, type ModelSources } from "../model/family.ts";
+import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../model/family.ts";
 import { footprintOf, kvBlockBytes, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
 import {
   bytesOf,
@@ -47,11 +47,22 @@ export const BLOCK_SIZE = 32;
  * (Ops.chunk); with more of them an expert's tiles are fuller, and weights are read less often.
  */
 const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
-/** The same on the CPU, where a prompt beside other sessions takes half of it (engine/model.ts). */
-const CPU_CHUNK = 256;
+/**
+ * The same on the CPU, alone (engine/model.ts has less beside other sessions). Where a token uses
+ * few of many experts, a step of these takes less time, and its experts get too few rows.
+ */
+const CPU_CHUNKS = { usual: 256, manyExperts: 512 } as const;
+/** Rows that an expert should get of a chunk: weights are spread once for all of them. */
+const EXPERT_ROWS = 32;
 
 /** What computes: a GPU, real or in software; null: the CPU. */
 export type Computes = { readonly software: boolean } | null;
+
+function cpuChunk(a: Architecture): number {
+  const { count, perToken } = routingOf(a);
+  const { usual, manyExperts } = CPU_CHUNKS;
+  return (usual * perToken) / count < EXPERT_ROWS ? manyExperts : usual;
+}
 
 /** How a model is opened: what the options leave open is chosen. */
 export interface Opening {
@@ -77,7 +88,7 @@ export function planOpening(
   ram: number,
 ): Opening {
   const context = chooseContext(options.context, a);
-  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : CPU_CHUNK;
+  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : cpuChunk(a);
   const chunk = Math.min(options.chunk ?? most, context);
   const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
   const formats = formatsOf(a, options);

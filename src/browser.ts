@@ -14,6 +14,16 @@ import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
 export type { Model } from "./engine/model.ts";
+export {
+  type ChatInput,
+  jsonFormat,
+  type Schema,
+  type SchemaTool,
+  type ToolOptions,
+  type TypedFormat,
+  type TypedTool,
+  tool,
+} from "./engine/schemas.ts";
 export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Files } from "./weights/files.ts";

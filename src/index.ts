@@ -35,6 +35,16 @@ export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
 export type { Model } from "./engine/model.ts";
+export {
+  type ChatInput,
+  jsonFormat,
+  type Schema,
+  type SchemaTool,
+  type ToolOptions,
+  type TypedFormat,
+  type TypedTool,
+  tool,
+} from "./engine/schemas.ts";
 export { DeviceError, HotsetError, HubError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";

@@ -111,6 +111,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   webgpu: /^src\/backend\/webgpu\/device\/node_\w+\.ts$/,
   "@huggingface/tokenizers": /^src\/tokenizer\//,
   "gpt-tokenizer": /^src\/tokenizer\//,
+  "@standard-schema/spec": /^src\/engine\/schemas\.ts$/,
   "@ai-sdk/provider": /^src\/adapters\/ai\w*\.ts$/,
   hono: /^src\/server\//,
   "@hono/node-server": /^src\/server\/node_\w+\.ts$/,

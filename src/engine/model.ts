@@ -26,6 +26,7 @@ import { createQueue, type Queue } from "./queue.ts";
 import { createRoom } from "./room.ts";
 import { tracedLogits } from "./route_trace.ts";
 import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./saved.ts";
+import { withJsonSchemas } from "./schemas.ts";
 import { createSession } from "./session.ts";
 import type { Restored } from "./session_context.ts";
 import { createStepper, type Runner } from "./stepper.ts";
@@ -160,9 +161,9 @@ export function createModel(parts: ModelParts): Model {
   const model: Model = {
     config: architecture.config,
     architecture,
-    chat(messages, options) {
+    chat(messages, options = {}) {
       chatting ??= this.serving();
-      return chatting.chat(messages, options);
+      return chatting.chat(messages, withJsonSchemas(options));
     },
     serving({ name = nameOf(parts.label), parallel = Number.POSITIVE_INFINITY, queue = 0 } = {}) {
       alive();

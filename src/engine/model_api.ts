@@ -5,9 +5,10 @@ import type { ModelConfig } from "../model/config.ts";
 import type { Architecture } from "../model/family.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ModelStats, Session } from "./api.ts";
-import type { ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
+import type { ChatMessage, ChatModel } from "./chat_api.ts";
 import type { ChatEvent } from "./events.ts";
 import type { QueueOptions } from "./queue.ts";
+import type { ChatInput } from "./schemas.ts";
 
 /**
  * A loaded model. Close it when done: it holds memory, and on WebGPU it keeps the process alive.
@@ -29,7 +30,7 @@ export interface Model {
    * @throws RequestError for a request that cannot be served, WeightsError for a template that
    * fails
    */
-  chat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncIterableIterator<ChatEvent>;
+  chat(messages: readonly ChatMessage[], options?: ChatInput): AsyncIterableIterator<ChatEvent>;
   /**
    * The model as servers use it: chat, completions and embeddings, with a bounded queue.
    * @throws as chat()

@@ -1,4 +1,4 @@
-// The adapters with the packages that they are for, which .ci/run installs.
+// The adapters and typed tools with the packages that they are for, which .ci/run installs.
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync } from "node:fs";

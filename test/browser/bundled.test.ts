@@ -20,7 +20,10 @@ describe.skipIf(noChromium)(titled("bundled, in Chromium", noChromium), () => {
 
   beforeAll(async () => {
     const input = join(folder, "application.js");
-    writeFileSync(input, application(inRepo("dist/src/browser.js")));
+    writeFileSync(
+      input,
+      application(inRepo("dist/src/browser.js"), (name) => inRepo(`dist/src/adapters/${name}.js`)),
+    );
     const base = `/${relative(inRepo(""), folder)}/out/`;
     const output = { entryFileNames: "application.js" };
     await build({
@@ -53,6 +56,20 @@ describe.skipIf(noChromium)(titled("bundled, in Chromium", noChromium), () => {
   it("refuses what it cannot promise by name, as in Node", async () => {
     const options = { responseFormat: { type: "regex", pattern: "(a)\\1" } };
     await expect(call("chat", MESSAGES, options)).rejects.toThrow(/RequestError/);
+  });
+
+  it("answers as LanguageModel, and as a model of the AI SDK", async () => {
+    const model = await open(inRepo("models/tales"), OPTIONS);
+    const wanted = async (question: string) => {
+      let text = "";
+      for await (const event of model.chat(MESSAGES, QUESTIONS[question]))
+        if (event.type === "text") text += event.text;
+      return text;
+    };
+    const texts = [await wanted("a text by a regular expression"), await wanted("a text")];
+    await model.close();
+    const [system, user] = MESSAGES.map(({ content }) => content);
+    expect(await call("adapted", system, user, GREEDY.maxTokens)).toEqual(texts);
   });
 
   it("goes on with a saved session", async () => {

@@ -24,9 +24,15 @@ function libraryExample(): string {
 const PAGE = `
 import { type Files, open } from "hotset";
 import { open as openThere } from "hotset/browser";
+import { promptApi } from "hotset/prompt";
 declare const picked: readonly File[];
 declare const files: Files;
-for (const model of [await open(picked), await open(files), await openThere("/models/tales")]) await model.close();
+for (const model of [await open(picked), await open(files), await openThere("/models/tales")]) {
+  const session = await promptApi(model).create({ samplingMode: "balanced" });
+  const text: string = await session.prompt("Hello");
+  document.title = text;
+  await model.close();
+}
 `;
 
 const registry = execute(root, "npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000").status === 0;
@@ -85,6 +91,13 @@ describe.skipIf(!registry)("the packed package in an empty project (needs npm's 
     writeFileSync(join(project, "page.ts"), PAGE);
     const bundler = { module: "esnext", moduleResolution: "bundler", customConditions: ["browser"], noEmit: true };
     compile("page.ts", { ...bundler, target: "es2023", strict: true, lib: ["es2023", "dom"], types: [] });
+  });
+
+  it("has the adapters", () => {
+    const code =
+      'import { hotset } from "hotset/ai"; import { promptApi } from "hotset/prompt"; console.log(typeof hotset, typeof promptApi);';
+    const run = execute(project, process.execPath, "--input-type=module", "-e", code);
+    expect(run.stdout, run.stderr).toBe("function function\n");
   });
 
   it("brings the command", () => {

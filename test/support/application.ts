@@ -29,10 +29,13 @@ export const QUESTIONS: Readonly<Record<string, ChatOptions>> = {
 
 /**
  * The application's script: functions that a test calls. @param entry what it imports hotset from
+ * @param adapter where hotset/<name> is
  */
-export function application(entry: string): string {
+export function application(entry: string, adapter = (name: string) => `${entry}/${name}`): string {
   return `
   import { open } from ${JSON.stringify(entry)};
+  import { hotset } from ${JSON.stringify(adapter("ai"))};
+  import { promptApi } from ${JSON.stringify(adapter("prompt"))};
   let model = null;
   globalThis.load = async (options) => {
     model = await open(location.origin + "/models/tales", options);
@@ -53,6 +56,16 @@ export function application(entry: string): string {
     const first = await tell(session, prompt);
     const again = await model.restore(await session.save());
     return [first, await tell(session, prompt + first + "!"), await tell(again, prompt + first + "!")];
+  };
+  globalThis.adapted = async (system, text, maxOutputTokens) => {
+    const api = promptApi(model);
+    const initialPrompts = [{ role: "system", content: system }];
+    const session = await api.create({ initialPrompts, samplingMode: "most-predictable" });
+    let streamed = "";
+    for await (const chunk of session.promptStreaming(text, { responseConstraint: /[a-z]{3} [0-9]{2}/ })) streamed += chunk;
+    const prompt = [{ role: "system", content: system }, { role: "user", content: [{ type: "text", text }] }];
+    const { content } = await hotset(model).doGenerate({ prompt, temperature: 0, maxOutputTokens });
+    return [streamed, content[0].text];
   };
   globalThis.close = () => model.close();
   globalThis.ready = true;

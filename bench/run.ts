@@ -18,6 +18,7 @@ import { ggufCommand } from "./gguf.ts";
 import { isaCommand } from "./isa/command.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
+import { newcomersCommand } from "./newcomers.ts";
 import { pageCommand } from "./page/command.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
 import { perplexityCommand } from "./perplexity_command.ts";
@@ -128,6 +129,7 @@ if (process.argv[2] === "experts") process.exit(await expertsCommand(root, proce
 if (process.argv[2] === "gguf") process.exit(await ggufCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "isa") process.exit(await isaCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "load") process.exit(await loadCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "newcomers") process.exit(await newcomersCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "page") process.exit(await pageCommand(root, process.argv.slice(3)));

@@ -12,7 +12,7 @@ import { behindReasoning } from "./chat_reasoning.ts";
 import { echoed } from "./echo.ts";
 import type { ChatEvent, ChatFinish } from "./events.ts";
 import type { Model } from "./model_api.ts";
-import type { Queue } from "./queue.ts";
+import { inTurns, type Queue } from "./queue.ts";
 import { Recall } from "./recall.ts";
 import { withoutSpace } from "./token_texts.ts";
 
@@ -66,16 +66,18 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     // holds no place in the queue.
     const constraint = await constrain();
     try {
-      const leave = await queue.enter(options.signal);
+      const { signal } = options;
+      const turn = await queue.enter(signal, ids.length);
       try {
         const session = model.session();
         try {
-          yield* work(() => session.generate(ids, { ...options, ...(constraint && { constraint }) }));
+          const asked = { ...options, ...(constraint && { constraint }) };
+          yield* work(() => inTurns(session.generate(ids, asked), turn, signal));
         } finally {
           session.close();
         }
       } finally {
-        leave();
+        turn.leave();
       }
     } finally {
       constraint?.close();
@@ -174,14 +176,14 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     detokenize: (ids) => tokenizer.decode(ids),
     async embed(input, signal) {
       const ids = typeof input === "string" ? encode(input) : input;
-      const leave = await queue.enter(signal);
+      const turn = await queue.enter(signal, ids.length);
       try {
         return {
           embedding: await model.embed(ids, signal),
           tokens: ids.length,
         };
       } finally {
-        leave();
+        turn.leave();
       }
     },
     metrics() {

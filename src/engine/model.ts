@@ -168,7 +168,7 @@ export function createModel(parts: ModelParts): Model {
     serving({ name = nameOf(parts.label), parallel = Number.POSITIVE_INFINITY, queue = 0 } = {}) {
       alive();
       if (parts.chat instanceof Error) throw parts.chat;
-      const turns = createQueue({ parallel, queue });
+      const turns = createQueue({ parallel, queue }, room.hasRoom);
       queues.push(turns);
       return createChatModel({ name, model: this, conventions: parts.chat, queue: turns });
     },

@@ -56,6 +56,11 @@ export interface Room {
    * @throws MemoryError if they do not fit even alone
    */
   enter(claim: Claim, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
+  /**
+   * Whether a prompt of so many tokens has room beside all work that has begun, also with a share
+   * for each, without blocks of any being evicted.
+   */
+  hasRoom(tokens: number): boolean;
   /** Makes a claim that waits in enter() reject. */
   leave(claim: Claim, error: Error): void;
   /**
@@ -98,6 +103,11 @@ export function createRoom(pool: BlockPool): Room {
     return blocksOf(Math.min(claim.limit, Math.max(claim.size, claim.length) + share));
   }
 
+  /** Positions that answers should have room to grow by where one has so many tokens. */
+  function shareOf(tokens: number): number {
+    return Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens));
+  }
+
   /** Whether there is room for the first one that waits. */
   function fits({ claim, tokens }: Waiting): boolean {
     const others = [...claims].filter((other) => other !== claim && other.admitted && !other.idle);
@@ -105,7 +115,7 @@ export function createRoom(pool: BlockPool): Room {
     claim.shared = pool.shared(tokens, claim.key);
     if (others.length === 0) return true;
     if (pool.states && others.length >= pool.states.most) return false;
-    const share = Math.max(Math.min(SHARE, Math.floor(OF_CACHE * capacity())), Math.ceil(OF_TOKENS * tokens.length));
+    const share = shareOf(tokens.length);
     // An answer that runs ahead may hold more than a share; it gives the rest back before
     // the next batch.
     const pinned = others.filter((other) => other.pinned).length;
@@ -116,6 +126,20 @@ export function createRoom(pool: BlockPool): Room {
     let spare = pool.available;
     for (const other of claims) if (other !== claim && other.idle) spare += pool.own(other.blocks);
     return more <= spare;
+  }
+
+  function hasRoom(tokens: number): boolean {
+    const begun = [...claims].filter(({ order }) => order !== null);
+    if (begun.some(({ admitted }) => !admitted)) return false; // some wait for room already
+    if (pool.states && begun.length >= pool.states.most) return false;
+    const share = shareOf(tokens);
+    const own = blocksOf(Math.min(capacity(), tokens + share));
+    const blocks = begun.map((one) => wanted(one, share));
+    const pinned = begun.filter((one) => one.pinned).length;
+    if (pool.windows?.fits([own, ...blocks], pinned) === false) return false;
+    let more = own;
+    for (const [i, one] of begun.entries()) more += blocks[i]! - Math.max(one.blocks.length, one.shared);
+    return more <= pool.available;
   }
 
   /** Admits waiting work while it fits, and looks again when a consumer may have become idle. */
@@ -250,6 +274,7 @@ export function createRoom(pool: BlockPool): Room {
         look();
       });
     },
+    hasRoom,
     leave(claim, error) {
       waiting.find((entry) => entry.claim === claim)?.refuse(error);
     },

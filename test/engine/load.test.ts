@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import { DEPTH } from "../../src/engine/depth.ts";
-import { createQueue } from "../../src/engine/queue.ts";
+import { createQueue, inTurns, type Turn } from "../../src/engine/queue.ts";
 import { BusyError } from "../../src/errors.ts";
 import { expectIdle, type FakeOptions, fakeBackend, greedy, on, settle } from "../support/fake_backend.ts";
 import { collect } from "../support/pieces.ts";
@@ -44,11 +44,11 @@ describe.each<[string, boolean, FakeOptions]>([
         const patience = leaves > 0.85 ? whole(count) : count; // some read a little and turn away
         const session = backend.session();
         const ids: number[] = [];
-        let leave = (): void => {};
+        let turn: Turn | null = null;
         try {
-          leave = await queue.enter(abort.signal);
+          turn = await queue.enter(abort.signal, prompt.length);
           const options = { ...on(count), signal: abort.signal };
-          for await (const piece of session.generate(prompt, options)) {
+          for await (const piece of inTurns(session.generate(prompt, options), turn, abort.signal)) {
             ids.push(...piece.ids);
             if (piece.finish) outcomes.cached += piece.finish.cachedTokens;
             if (random() < 0.2) await settle(whole(6)); // slow readers
@@ -62,7 +62,7 @@ describe.each<[string, boolean, FakeOptions]>([
           else throw error;
         } finally {
           session.close();
-          leave();
+          turn?.leave();
         }
         expect(ids).toEqual(greedy(prompt, ids.length));
       }

@@ -15,10 +15,10 @@ function line(parallel: number, queue: number) {
     queue: made,
     begun,
     enter: (name: string, signal?: AbortSignal) =>
-      made.enter(signal).then(async (leave) => {
+      made.enter(signal).then(async (turn) => {
         begun.push(name);
         await new Promise<void>((resolve) => doors.set(name, resolve));
-        leave();
+        turn.leave();
         return name;
       }),
     finish: async (name: string) => {
@@ -93,13 +93,13 @@ describe("a queue", () => {
       const waits = queue.running === 3 && queue.queued < 6;
       await queue
         .enter(abort.signal)
-        .then(async (leave) => {
+        .then(async (turn) => {
           expect(++running).toBeLessThanOrEqual(3);
           if (waits) order.push(n);
           await settle(Math.floor(10 * random()));
           running--;
           served++;
-          leave();
+          turn.leave();
         })
         .catch((error: Error) => expect(error.message).toMatch(/left|try again/));
     };

@@ -122,13 +122,15 @@ export function fakeBackend(options: FakeOptions = {}) {
     if (inFlight > 0) throw new Error(`${what} while ${inFlight} steps are in flight`);
   };
   const slots: number[][] = [];
+  /** Slots that steps in flight write to, once for each step. */
+  const written: number[] = [];
   const store: KvStore = {
     ...(options.states !== undefined && {
       states: {
         ...{ slots: options.states, slotBytes: 4 },
         reserve: async () => {},
         copy(from, to) {
-          quiet("copy()");
+          if (written.includes(from) || written.includes(to)) throw new Error("copy() of a slot that a step uses");
           slots[to] = [...slots[from]!];
         },
         read: async () => new Uint8Array(4),
@@ -245,10 +247,13 @@ export function fakeBackend(options: FakeOptions = {}) {
       last = { batch, ids, panes: own };
       const taking = [...(batch.choosers as readonly FakeChooser[])];
       for (const chooser of taking) chooser.busy++;
+      const states = [...(batch.states ?? [])];
+      written.push(...states);
       most = Math.max(most, ++inFlight);
       const arriving = late(step).then(() => {
         inFlight--;
         for (const chooser of taking) chooser.busy--;
+        for (const slot of states) written.splice(written.indexOf(slot), 1);
         if (failure) throw failure.error;
         return Uint32Array.from(ids);
       });

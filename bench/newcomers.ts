@@ -1,0 +1,128 @@
+// `npm run bench -- newcomers`: the first token of short answers that come while long ones have all
+// places, and what their coming costs the long ones.
+//
+// Runs with newcomers and without alternate, so that their ratio is of the same minutes.
+
+import { parseArgs } from "node:util";
+import type { ChatModel, Precision } from "../src/index.ts";
+import { open } from "../src/index.ts";
+import { percentile } from "./load.ts";
+import { about, writeResult } from "./result.ts";
+
+const USAGE = `usage: npm run bench -- newcomers [--model <folder>] [--long <answers>] [--tokens <of a long one>] [--seconds <each>] [--rounds <number>]
+         [--weights <precision>] [--backend <cpu|webgpu>] [--threads <number>] [--name <of the result>]`;
+const SHORT = 16;
+
+class Tally {
+  seconds = 0;
+  cpuSeconds = 0; // of the whole process, all threads
+  /** Of answers that were cut off at the end: those that had a text of their own. */
+  tokens = 0;
+  readonly firsts: number[] = []; // ms, of newcomers
+}
+
+/** Keeps `long` places busy for `seconds`; one newcomer comes after the other if they `come`. */
+async function run(chat: ChatModel, o: { long: number; tokens: number; seconds: number; come: boolean }, tally: Tally) {
+  const abort = new AbortController();
+  const started = performance.now();
+  const cpu = process.cpuUsage();
+  const timer = setTimeout(() => abort.abort(new Error("time is up")), 1000 * o.seconds);
+  let next = 0;
+  const one = async (maxTokens: number, noted: number[] | null): Promise<void> => {
+    const prompt = Array.from({ length: 16 }, (_, i) => (i === 0 ? 1 : 3 + ((i * (next + 7) + next) % 4000)));
+    next++;
+    const options = { temperature: 0, ignoreEos: true, maxTokens, signal: abort.signal };
+    const asked = performance.now();
+    let texts = 0;
+    for await (const event of chat.complete(prompt, options)) {
+      if (event.type === "finish") tally.tokens += event.usage.completionTokens - texts;
+      if (event.type !== "text") continue;
+      if (texts++ === 0) noted?.push(performance.now() - asked);
+      tally.tokens++;
+    }
+  };
+  const until = async (what: () => Promise<void>): Promise<void> => {
+    try {
+      while (!abort.signal.aborted) await what();
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+    }
+  };
+  const long = Array.from({ length: o.long }, () => until(() => one(o.tokens, null)));
+  const newcomers = o.come ? [until(() => one(SHORT, tally.firsts))] : [];
+  await Promise.all([...long, ...newcomers]);
+  clearTimeout(timer);
+  tally.seconds += (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  tally.cpuSeconds += (user + system) / 1e6;
+}
+
+/** Runs the command; returns the exit code. */
+export async function newcomersCommand(root: URL, args: readonly string[]): Promise<number> {
+  const { values: flags } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: "string", default: "models/tales" },
+      long: { type: "string", default: "16" },
+      tokens: { type: "string", default: "1500" },
+      seconds: { type: "string", default: "10" },
+      rounds: { type: "string", default: "3" },
+      weights: { type: "string", default: "auto" },
+      backend: { type: "string", default: "cpu" },
+      threads: { type: "string" },
+      name: { type: "string" },
+    },
+  });
+  const [long, tokens, seconds, rounds] = [flags.long, flags.tokens, flags.seconds, flags.rounds].map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  if (![long, tokens, seconds, rounds].every((n) => n > 0)) {
+    console.error(USAGE);
+    return 2;
+  }
+  const model = await open(flags.model, {
+    backend: flags.backend as "cpu" | "webgpu",
+    weights: flags.weights as "auto" | Precision,
+    ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
+  });
+  try {
+    const chat = model.serving({ parallel: long, queue: 256 });
+    const [without, together] = [new Tally(), new Tally()];
+    for (let round = 0; round < rounds; round++) {
+      await run(chat, { long, tokens, seconds, come: false }, without);
+      await run(chat, { long, tokens, seconds, come: true }, together);
+    }
+    const rate = ({ tokens, seconds }: Tally): number => Math.round(tokens / seconds);
+    // On a shared machine this says more than the elapsed time.
+    const cost = ({ tokens, cpuSeconds }: Tally): number => Math.round((1e5 * cpuSeconds) / tokens) / 100;
+    const row = {
+      ...{ long, newcomers: together.firsts.length },
+      firstMs: { p50: percentile(together.firsts, 0.5), p99: percentile(together.firsts, 0.99) },
+      tokensPerSecond: { without: rate(without), together: rate(together) },
+      cpuMsPerToken: { without: cost(without), together: cost(together) },
+    };
+    const { backend, weights } = model.stats();
+    console.log(`${flags.model}, ${weights} weights on ${backend.backend}, ${long} long answers, as many places`);
+    console.log(
+      `${row.newcomers} newcomers: first token p50 ${Math.round(row.firstMs.p50)} ms, p99 ${Math.round(row.firstMs.p99)} ms`,
+    );
+    for (const [what, { without, together }] of [
+      ["tokens/s", row.tokensPerSecond],
+      ["CPU ms a token", row.cpuMsPerToken],
+    ] as const)
+      console.log(`${what}: ${without} without newcomers, ${together} with them`);
+    if (flags.name !== undefined)
+      writeResult(root, flags.name, {
+        ...about(root, flags.name, ["newcomers", ...args]),
+        weights,
+        backend,
+        rows: [row],
+      });
+    return 0;
+  } finally {
+    await model.close();
+  }
+}

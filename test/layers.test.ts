@@ -115,6 +115,8 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   "@ai-sdk/provider": /^src\/adapters\/ai\w*\.ts$/,
   hono: /^src\/server\//,
   "@hono/node-server": /^src\/server\/node_\w+\.ts$/,
+  pino: /^src\/server\/log\.ts$/,
+  "prom-client": /^src\/server\/\w*metrics\.ts$/,
 };
 
 /** Files that run in Node only: commands, servers, the Node entry and files named node_*. */

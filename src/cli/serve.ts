@@ -4,9 +4,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
 import type { ChatModel } from "../engine/chat_api.ts";
-import { hostCheck, listenHost } from "../server/host_header.ts";
-import { createLog, type LogFormat } from "../server/log.ts";
-import { type ListenOptions, startServer } from "../server/node_serve.ts";
+import { hostCheck, listenHost, socketPath } from "../server/host_header.ts";
+import type { Log, LogFormat } from "../server/log.ts";
+import type { ListenOptions } from "../server/node_serve.ts";
 import { readKeys } from "./api_keys.ts";
 import { EnvCommand } from "./env_options.ts";
 import { exitSoon, interruptible } from "./interrupt.ts";
@@ -15,7 +15,8 @@ import { modelPlace } from "./model_place.ts";
 import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
-import { checked, integer, number, size } from "./values.ts";
+import { notifySystemd } from "./systemd.ts";
+import { checked, integer, seconds, size } from "./values.ts";
 
 /** Most answers that the engine computes at once, and most that wait. */
 export interface LoadOptions {
@@ -40,6 +41,7 @@ const CLOSING_MS = 10_000;
 const LOG_WAITS = 4 * 2 ** 20;
 
 interface ServeFlags extends ModelFlags, LoadOptions, ReasoningFlags, Pick<ListenOptions, (typeof LISTEN)[number]> {
+  readonly config?: string;
   readonly allowHost?: readonly string[];
   readonly apiKey?: string;
   readonly apiKeyFile?: string;
@@ -57,9 +59,10 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
     .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder")
     .argument("<folder>", MODEL_ARGUMENT)
     .option("--port <number>", "port to listen on; 0: any free port", integer(0, 65_535), 8080)
+    .option("--config <file>", 'a JSON file with options by their names: {"port": 8080}')
     .option(
       "--host <address>",
-      "address to listen on; 0.0.0.0 (:: with IPv6): every interface of this machine",
+      "address to listen on; 0.0.0.0 (:: with IPv6): every interface of this machine; unix:/path: a Unix socket",
       checked(listenHost),
       "127.0.0.1",
     )
@@ -67,7 +70,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
       "--api-key <key>",
       "the key that clients must send; other users of this machine can see it, but not the variable",
     )
-    .option("--api-key-file <file>", "a file with a key on each line; clients may send any of them")
+    .option("--api-key-file <file>", "a file with a key on each line; clients may send any of them; SIGHUP rereads it")
     .option(
       "--cors <origin>",
       "let pages of this origin use the server, * for any; several are allowed, also separated by commas",
@@ -86,11 +89,11 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
       integer(0, 1_000_000),
     )
     .option("--body-limit <size>", "largest request; default: 16MiB", size)
-    .option("--drain <seconds>", "time for running answers after SIGTERM; new requests get a 503", number(0, DAY), 30)
+    .option("--drain <time>", "time for running answers after SIGTERM; new requests get a 503", seconds(0, DAY), 30)
     .option(
-      "--keep-alive <seconds>",
+      "--keep-alive <time>",
       "how long idle connections are kept; gateways should keep theirs for less",
-      number(1, DAY),
+      seconds(1, DAY),
       75,
     )
     .addOption(
@@ -98,11 +101,15 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
         .choices(["text", "json", "off"])
         .default("text"),
     );
+  command.hook("preAction", async () => {
+    const { config } = command.opts<ServeFlags>();
+    if (config !== undefined) await command.readConfig(config);
+  });
   addReasoningOptions(addModelOptions(command)).action(async (folder: string, flags: ServeFlags) => {
     if (flags.apiKey === "") command.error("--api-key is empty: leave it out, or give a key");
     let drain: (() => void) | null = null;
     const work = (signal: AbortSignal): Promise<void> =>
-      serve(folder, flags, { openChat, version }, signal, (begin) => {
+      serve(folder, flags, { openChat, version, misspelt: command.misspelt() }, signal, (begin) => {
         drain = begin;
       });
     await interruptible(work, () => {
@@ -118,25 +125,30 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
 interface Parts {
   readonly openChat: OpenChat;
   readonly version: string | undefined;
+  readonly misspelt: ReturnType<EnvCommand["misspelt"]>;
 }
 
 /** @param onTerminate called with a function that begins draining, once there is a model */
 async function serve(
   folder: string,
   flags: ServeFlags,
-  { openChat, version }: Parts,
+  { openChat, version = "unknown", misspelt }: Parts,
   signal: AbortSignal,
   onTerminate: (begin: () => void) => void,
 ): Promise<void> {
   const { parallel, queue, readyQueue } = flags;
-  const keys = [...(flags.apiKey === undefined ? [] : [flags.apiKey]), ...(await readKeys(flags.apiKeyFile))];
+  const begun = performance.now();
+  // Here, because no other command needs them.
+  const { createLog } = await import("../server/log.ts");
+  const { startServer } = await import("../server/node_serve.ts");
   const log = createLog(flags.log, toStderr);
+  const keys = await watchedKeys(flags, log);
   // Listens first: a port that is taken is found at once, and requests during loading get a 503
   // that says so.
   const server = await startServer(null, {
     ...pick(flags, LISTEN),
-    ...(keys.length > 0 && { apiKey: keys }),
-    ...(version !== undefined && { version }),
+    ...(keys.required && { apiKey: () => keys.valid }),
+    version,
     hosts: flags.allowHost ?? [],
     idleMs: flags.keepAlive * 1000,
     answersAtOnce: Math.min(4, parallel),
@@ -144,29 +156,64 @@ async function serve(
     onRequest: log.request,
     log: log.error,
   });
+  const tellSystemd = async (state: "READY=1" | "STOPPING=1", status: string): Promise<void> => {
+    const failure = await notifySystemd(state, status);
+    if (failure !== null) log.warning(failure);
+  };
   let model: Awaited<ReturnType<OpenChat>> | null = null;
   let message: string | undefined;
   try {
     // No URL yet: programs that start the server take the first URL in its output as a sign
     // that it answers.
-    log.event("listening", { address: new URL(server.url).host, pid: process.pid });
+    log.event("listening", { address: server.address, pid: process.pid, version });
+    for (const { found, meant } of misspelt) log.warning(`${found} is no option; did you mean ${meant}?`);
     model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
     const terminated = new Promise<void>((resolve) => onTerminate(resolve));
     server.ready(withDefaults(model, chatDefaults(flags)));
-    log.event("ready", { url: server.url, model: model.name, context: model.context });
-    await print(`${greeting(model, server.url, flags, keys.length > 0)}\n`, signal);
+    const loadMs = Math.round(performance.now() - begun);
+    log.event("ready", { url: server.url, model: model.name, context: model.context, load_ms: loadMs });
+    void tellSystemd("READY=1", `${model.name} at ${server.address}`);
+    await print(`${greeting(model, server.url, flags, keys.required)}\n`, signal);
     await Promise.race([terminated, aborted(signal)]);
     log.event("draining", { seconds: flags.drain, ...loadOf(model) });
+    void tellSystemd("STOPPING=1", "finishing answers");
     const finished = await server.drain(flags.drain * 1000, signal);
     if (!finished) message = cutShort(flags.drain, signal);
     signal.throwIfAborted();
     if (finished) exitSoon(0, CLOSING_MS);
     else exitSoon(0); // a step of an aborted answer may take long
   } finally {
+    keys.close();
     await server.close(message);
     await model?.close();
     if (model) log.event("stopped", {});
   }
+}
+
+/** The keys that clients may send. SIGHUP reads their file again; without one it ends hotset. */
+async function watchedKeys({ apiKey, apiKeyFile }: ServeFlags, log: Log) {
+  const read = async (): Promise<readonly string[]> => [
+    ...(apiKey === undefined ? [] : [apiKey]),
+    ...(await readKeys(apiKeyFile)),
+  ];
+  let valid = await read();
+  const reread = async (): Promise<void> => {
+    try {
+      valid = await read();
+      log.event("keys", { count: valid.length });
+    } catch (error) {
+      log.warning(`${(error as Error).message}; the keys from before stay valid`);
+    }
+  };
+  const onHangUp = (): void => void reread();
+  if (apiKeyFile !== undefined) process.on("SIGHUP", onHangUp);
+  return {
+    get valid() {
+      return valid;
+    },
+    required: valid.length > 0,
+    close: () => void process.off("SIGHUP", onHangUp),
+  };
 }
 
 async function load(folder: string, flags: ServeFlags, openChat: OpenChat, signal: AbortSignal) {
@@ -224,13 +271,15 @@ function origin(text: string, before: readonly string[] = []): readonly string[]
 /** The address, and a command to try it. */
 function greeting(model: ChatModel, url: string, { host }: ServeFlags, keyed: boolean): string {
   const base = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+  const socket = socketPath(host ?? "");
+  const via = socket === null ? "" : ` --unix-socket ${socket}`;
   const key = keyed ? ` -H "authorization: Bearer $HOTSET_API_KEY"` : "";
   const body = JSON.stringify({ model: model.name, messages: [{ role: "user", content: "Tell me a story." }] });
   const lines = [
-    `${model.name} at ${url} (OpenAI: ${base}/v1, Anthropic: ${base}); Ctrl-C ends it. Try:`,
-    `curl ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
+    `${model.name} at ${socket ?? url} (OpenAI: ${base}/v1, Anthropic: ${base}); Ctrl-C ends it. Try:`,
+    `curl${via} ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
   ];
-  if (!keyed && !/^(127\.|::1$|localhost$)/.test(host ?? "127.0.0.1")) {
+  if (!keyed && !/^(127\.|::1$|localhost$|unix:)/.test(host ?? "127.0.0.1")) {
     lines.push("Anyone who can reach this address can use the model; --api-key requires a key.");
   }
   return lines.join("\n");

@@ -26,6 +26,17 @@ function range(min: number, max: number, unbounded: number): string {
   return max === unbounded ? `of at least ${min}` : `from ${min} to ${max}`;
 }
 
+/** A parser of times: "30" and "30s" are seconds; also "500ms", "10m", "1h". */
+export function seconds(min: number, max: number): (text: string) => number {
+  const scales: Readonly<Record<string, number>> = { "": 1, ms: 1e-3, s: 1, m: 60, h: 3600 };
+  return (text) => {
+    const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$/i.exec(text.trim()) ?? [];
+    const value = Number(digits) * scales[unit.toLowerCase()]!;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected a time from ${min} to ${max} seconds, such as "30s", "500ms" or "10m".`);
+  };
+}
+
 const UNITS: Readonly<Record<string, number>> = {
   "": 1,
   b: 1,

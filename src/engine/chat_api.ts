@@ -35,6 +35,8 @@ export interface ChatOptions extends GenerateOptions {
    * (unknown keywords and formats of a schema), a sentence each. Not called where there are none.
    */
   readonly onWarnings?: (warnings: readonly string[]) => void;
+  /** Called when the answer has its turn: its wait in the queue is over. */
+  readonly onTurn?: () => void;
   /** The last message is the assistant's and unfinished: the answer continues it. Default false. */
   readonly continueAssistant?: boolean;
   /** Further variables for the folder's chat template, by name: { enable_thinking: false }. */

@@ -69,6 +69,7 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
       const { signal } = options;
       const turn = await queue.enter(signal, ids.length);
       try {
+        options.onTurn?.();
         const session = model.session();
         try {
           const asked = { ...options, ...(constraint && { constraint }) };

@@ -120,10 +120,8 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
   add({ method: "GET", path: "/readyz", handler: (c) => readyz(c, state, capacity) });
   add({ method: "GET", path: "/health", handler: (c) => health(c, state) });
   const type = { "content-type": "text/plain; version=0.0.4; charset=utf-8" };
-  const scrape = (): string =>
-    metrics.text(state.models?.cards()[0]?.model ?? null, readinessOf(state, capacity) === "ready") +
-    (options.process?.text() ?? "");
-  add({ method: "GET", path: "/metrics", handler: (c) => c.body(scrape(), 200, type) });
+  const scrape = (): Promise<string> => metrics.text(state.models, readinessOf(state, capacity) === "ready");
+  add({ method: "GET", path: "/metrics", handler: async (c) => c.body(await scrape(), 200, type) });
   app.notFound((c) => {
     const endpoints = ROUTES.map(({ path }) => path.replace("{.+}", "")).join(" ");
     throw new HttpError(404, `there is nothing at ${askedPath(c)}; endpoints: ${endpoints} ${OTHERS.join(" ")}`);

@@ -6,13 +6,19 @@ import { HttpError } from "./errors.ts";
 import { readJson } from "./json.ts";
 
 /**
- * Creates a check of a request's key. There may be several keys, so that a new one can be handed
- * out before the old one is removed.
+ * A key, or several, so that a new one can be handed out before the old one is removed; or a
+ * function that returns those that are valid now.
+ */
+export type Keys = string | readonly string[] | (() => readonly string[]);
+
+/**
+ * Creates a check of a request's key.
  * @throws HttpError 401 from the check
  */
-export function keyCheck(keys: string | readonly string[], bodyLimit: number): (request: Request) => Promise<void> {
-  const expected = [keys].flat().map(digest);
+export function keyCheck(keys: Keys, bodyLimit: number): (request: Request) => Promise<void> {
+  const valid = typeof keys === "function" ? keys : () => [keys].flat();
   return async (request) => {
+    const expected = valid().map(digest);
     const { headers } = request;
     const bearer = /^Bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
     const given = [bearer, headers.get("x-api-key"), headers.get("api-key")].filter((one) => typeof one === "string");

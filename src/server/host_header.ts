@@ -42,22 +42,36 @@ export function splitHost(host: string): { readonly name: string; readonly port:
   return { name: name.replace(/\.$/, ""), port };
 }
 
+/** Longest path of a Unix socket in bytes; the kernel's field has 108, one of which ends it. */
+const LONGEST_PATH = 107;
+
+/** The path of a host that is a Unix socket, "unix:/run/hotset.sock"; null for any other. */
+export function socketPath(host: string): string | null {
+  return /^unix:(.*)$/is.exec(host)?.[1] ?? null;
+}
+
 /**
- * An address to listen on, without the brackets that URLs put around IPv6.
- * @throws RequestError for anything else: a URL, a port, a socket's path
+ * An address to listen on, without the brackets that URLs put around IPv6, or a Unix socket
+ * ("unix:/run/hotset.sock").
+ * @throws RequestError for anything else: a URL, a port, a relative path
  */
 export function listenHost(text: string): string {
   const refuse = (why: string): RequestError =>
     new RequestError(
-      `host, --host: ${JSON.stringify(text)} ${why}; expected an IP address or a name of this machine, or 0.0.0.0 (:: with IPv6) for all`,
+      `host, --host: ${JSON.stringify(text)} ${why}; expected an IP address or a name of this machine, 0.0.0.0 (:: with IPv6) for all, or unix:/path`,
     );
+  const path = socketPath(text);
+  if (path !== null) {
+    if (!path.startsWith("/") || path.endsWith("/")) throw refuse("needs the absolute path of a socket");
+    if (Buffer.byteLength(path) > LONGEST_PATH) throw refuse(`has a path of more than ${LONGEST_PATH} bytes`);
+    return `unix:${path}`;
+  }
   const host = text.trim().replace(/^\[(.*)\]$/, "$1");
   if (isIP(host)) return host;
   if (host === "") throw refuse("is empty");
   if (host === "*") throw refuse("is not an address");
-  if (/^(unix|fd|sd):/i.test(host)) throw refuse("is a socket in the file system, which is not supported");
   if (host.includes("://")) throw refuse("is a URL");
-  if (host.includes("/")) throw refuse("is a path: sockets in the file system are not supported");
+  if (host.includes("/")) throw refuse("is a path, which needs unix: in front");
   if (/:\d+$/.test(host)) throw refuse("has a port, which --port takes");
   if (/[\s:@[\]*]/.test(host)) throw refuse("is not a name");
   return host;

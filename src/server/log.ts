@@ -1,6 +1,7 @@
 // The server's log on stderr: a line for each finished request, and for each change of
 // the server's state.
 
+import { pino } from "pino";
 import type { RequestSummary } from "./tracked_request.ts";
 
 export type LogFormat = "text" | "json" | "off";
@@ -9,6 +10,8 @@ export interface Log {
   request(record: RequestSummary): void;
   /** A change of the server's state: "listening", "ready", "draining", "stopped". */
   event(name: string, fields: Readonly<Record<string, string | number | null>>): void;
+  /** Something that the operator should mend, in one sentence. */
+  warning(message: string): void;
   /** An unexpected error: logged in every format. */
   error(error: unknown): void;
 }
@@ -18,23 +21,34 @@ const UNLOGGED: ReadonlySet<string> = new Set(["/health", "/livez", "/readyz", "
 
 /** @param write takes a line, and may drop it if the reader is slower than the server */
 export function createLog(format: LogFormat, write: (line: string) => void, now = () => new Date()): Log {
-  const json = (fields: object): void => write(`${JSON.stringify({ time: now().toISOString(), ...fields })}\n`);
+  const json = pino(
+    {
+      base: null,
+      timestamp: () => `,"time":"${now().toISOString()}"`,
+      formatters: { level: (level) => ({ level }) },
+    },
+    { write },
+  );
   const text = (...parts: readonly string[]): void => write(`${[now().toISOString(), ...parts].join(" ")}\n`);
   return {
     request(record) {
       if (format === "off" || (UNLOGGED.has(record.endpoint) && record.outcome !== "failed")) return;
-      if (format === "json") json({ level: levelOf(record), event: "request", ...jsonOf(record) });
+      if (format === "json") json[levelOf(record)]({ event: "request", ...jsonOf(record) });
       else text(textOf(record));
     },
     event(name, fields) {
-      if (format === "json") json({ level: "info", event: name, ...fields });
+      if (format === "json") json.info({ event: name, ...fields });
       else if (format === "text") {
         text(name, ...Object.entries(fields).map(([key, value]) => `${key}=${quoted(String(value))}`));
       }
     },
+    warning(message) {
+      if (format === "json") json.warn({ event: "warning", message });
+      else if (format === "text") text("warning", quoted(message));
+    },
     error(error) {
       const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      if (format === "json") json({ level: "error", event: "error", message: stack });
+      if (format === "json") json.error({ event: "error", message: stack });
       else write(`hotset: ${stack}\n`);
     },
   };
@@ -47,18 +61,21 @@ function jsonOf(record: RequestSummary): object {
     trace_id: record.traceId,
     method: record.method,
     path: record.path,
+    route: record.endpoint,
+    model: record.model,
     client: record.client,
     forwarded_for: record.forwardedFor,
     status: record.status,
     outcome: record.outcome,
-    error: record.error,
+    error: errorOf(record),
     stream: record.stream,
     finish: record.finish,
     prompt_tokens: record.promptTokens,
     cached_tokens: record.cachedTokens,
     completion_tokens: record.completionTokens,
-    first_token_ms: record.firstTokenMs === null ? null : Math.round(record.firstTokenMs),
-    duration_ms: Math.round(record.ms),
+    queue_ms: rounded(record.queueMs),
+    first_token_ms: rounded(record.firstTokenMs),
+    duration_ms: rounded(record.ms),
   };
 }
 
@@ -77,11 +94,25 @@ function textOf(record: RequestSummary): string {
   );
   if (record.traceId) parts.push(`trace=${record.traceId}`);
   parts.push(`id=${record.id}`);
-  if (record.error) parts.push(quoted(record.error));
+  const error = errorOf(record);
+  if (error) parts.push(quoted(error));
   return parts.join(" ");
 }
 
-function levelOf({ outcome }: RequestSummary): string {
+/**
+ * The error without what it quotes of the request, which may be a part of a prompt: quoted texts,
+ * and what a chat template says. Errors of other statuses quote hosts, paths and names only.
+ */
+function errorOf({ status, error }: RequestSummary): string | null {
+  if (error === null || (status !== 400 && status !== 422)) return error;
+  return error.replace(/(?<=chat template( of [^:]*)?: ).*/s, "...").replace(/"(?:[^"\\]|\\.)*"?/g, '"..."');
+}
+
+function rounded(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms);
+}
+
+function levelOf({ outcome }: RequestSummary): "info" | "warn" | "error" {
   return outcome === "failed" ? "error" : outcome === "ok" ? "info" : "warn";
 }
 

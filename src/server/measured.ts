@@ -11,16 +11,22 @@ import type { TrackedRequest } from "./tracked_request.ts";
 export const OUTCOMES = ["stop", "length", "tool_calls", "refused", "failed", "cancelled"] as const;
 export type AnswerOutcome = (typeof OUTCOMES)[number];
 
-/** OpenTelemetry's names of a model's operations. */
-export type Operation = "chat" | "text_completion";
+/** What an answer is an answer to. */
+export interface Answered {
+  /** OpenTelemetry's name of the operation. */
+  readonly operation: "chat" | "text_completion";
+  readonly model: string;
+}
 
 export interface Watch {
   /** Tokens that were computed; `cached` came from the prefix cache. */
   tokens(kind: "prompt" | "prompt_cached" | "completion", count: number): void;
+  /** ms that it waited in the queue. */
+  turn(ms: number): void;
   /** ms from the request to the first event. */
-  first(operation: Operation, ms: number): void;
+  first(answered: Answered, ms: number): void;
   /** An answer ended normally: ms from the request, and from the first event, to the last token. */
-  whole(operation: Operation, ms: number, decodeMs: number, completionTokens: number): void;
+  whole(answered: Answered, ms: number, decodeMs: number, completionTokens: number): void;
   answer(outcome: AnswerOutcome): void;
 }
 
@@ -31,13 +37,25 @@ export function measuredModel(
   requestOf: (signal: AbortSignal | undefined) => TrackedRequest | undefined,
   clock: () => number,
 ): Answering {
-  async function* measured(
-    operation: Operation,
-    events: AsyncIterable<ChatEvent>,
-    options: ChatOptions & { readonly echo?: boolean } = {},
+  async function* measured<O extends ChatOptions & { readonly echo?: boolean }>(
+    operation: Answered["operation"],
+    start: (options: O | undefined) => AsyncIterable<ChatEvent>,
+    options?: O,
   ): AsyncGenerator<ChatEvent> {
-    const request = requestOf(options.signal);
+    const request = requestOf(options?.signal);
+    const answered: Answered = { operation, model: model.name };
+    request?.answeredBy(model.name);
     const asked = clock();
+    const events = start(
+      options && {
+        ...options,
+        onWarnings: (warnings) => request?.warn(warnings),
+        onTurn() {
+          watch.turn(clock() - asked);
+          request?.turn();
+        },
+      },
+    );
     let begun: number | null = null;
     let outcome: AnswerOutcome = "cancelled"; // if the caller leaves the iteration
     // Each event stands for at least one token, so tokens are counted as events come, one behind:
@@ -53,12 +71,12 @@ export function measuredModel(
     const iterator = events[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const next = await unlessAborted(iterator.next(), options.signal);
+        const next = await unlessAborted(iterator.next(), options?.signal);
         if (next.done) return;
         const event = next.value;
         const now = clock();
         if (begun === null) {
-          watch.first(operation, now - asked);
+          watch.first(answered, now - asked);
           request?.firstToken();
         }
         begun ??= now;
@@ -69,10 +87,10 @@ export function measuredModel(
           request?.add({ promptTokens, cachedTokens });
           completion(completionTokens - counted);
           behind = 0;
-          watch.whole(operation, now - asked, now - begun, completionTokens);
+          watch.whole(answered, now - asked, now - begun, completionTokens);
           outcome = event.reason;
           request?.finished(event.reason);
-        } else if (event.type !== "tool_call" && !options.echo) {
+        } else if (event.type !== "tool_call" && !options?.echo) {
           completion(behind);
           behind = 1;
         }
@@ -90,19 +108,16 @@ export function measuredModel(
     }
   }
 
-  /** Adds a handler that puts warnings about a schema into the answer's headers. */
-  const warned = <O extends ChatOptions>(options?: O): O | undefined => {
-    const request = requestOf(options?.signal);
-    return options && request ? { ...options, onWarnings: (warnings) => request.warn(warnings) } : options;
-  };
   return {
     name: model.name,
-    chat: (messages, options) => measured("chat", model.chat(messages, warned(options)), options),
-    complete: (prompt, options) => measured("text_completion", model.complete(prompt, warned(options)), options),
+    chat: (messages, options) => measured("chat", (watched) => model.chat(messages, watched), options),
+    complete: (prompt, options) => measured("text_completion", (watched) => model.complete(prompt, watched), options),
     async embed(input, signal) {
+      const request = requestOf(signal);
+      request?.answeredBy(model.name);
       const result = await unlessAborted(model.embed(input, signal), signal);
       watch.tokens("prompt", result.tokens);
-      requestOf(signal)?.add({ promptTokens: result.tokens });
+      request?.add({ promptTokens: result.tokens });
       return result;
     },
   };

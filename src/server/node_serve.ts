@@ -1,25 +1,27 @@
 // Runs the application on a socket: timeouts, limits, and clients that stop reading.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { type AddressInfo, isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { hostname } from "node:os";
 import { setTimeout as setTimeoutPromise } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import type { ChatModel } from "../engine/chat_api.ts";
-import { RequestError } from "../errors.ts";
 import { createApp, type ServerOptions } from "./app.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
 import { isHost, listenHost } from "./host_header.ts";
+import { listen } from "./node_listen.ts";
 import { routePath } from "./paths.ts";
 import { PROBES } from "./probes.ts";
-import { createProcessMetrics } from "./process_metrics.ts";
+import { processMetrics } from "./process_metrics.ts";
 import type { ServedModels } from "./served.ts";
 import { ServerState } from "./state.ts";
 
-export interface ListenOptions extends Omit<ServerOptions, "process"> {
+export interface ListenOptions extends ServerOptions {
   /** Default 8080; 0: any free port. */
   readonly port?: number;
-  /** Address to listen on. Default 127.0.0.1: this machine only. */
+  /**
+   * Address to listen on, or "unix:/path" for a Unix socket. Default 127.0.0.1: this machine only.
+   */
   readonly host?: string;
   /**
    * How long a connection without a request is kept; longer than gateways keep theirs.
@@ -37,8 +39,10 @@ export interface ListenOptions extends Omit<ServerOptions, "process"> {
 }
 
 export interface RunningServer {
-  /** Base URL: "http://127.0.0.1:8080". */
+  /** Base URL: "http://127.0.0.1:8080"; of a Unix socket "http://localhost". */
   readonly url: string;
+  /** "127.0.0.1:8080", or "unix:/path". */
+  readonly address: string;
   /** Begins to answer with one model or several, if startServer() was given none. */
   ready(models: ChatModel | ServedModels): void;
   /**
@@ -77,11 +81,11 @@ export async function startServer(
   options: ListenOptions = {},
 ): Promise<RunningServer> {
   const state = new ServerState(models);
-  const processMetrics = createProcessMetrics();
+  processMetrics(); // the lag of the event loop is measured from now on
   const host = listenHost(options.host ?? "127.0.0.1");
   const own = [host, hostname(), `${hostname()}.local`].filter(isHost);
   const hosts = [...(options.hosts ?? []), ...own];
-  const app = createApp(state, { ...options, hosts, process: processMetrics });
+  const app = createApp(state, { ...options, hosts });
   // The global Request and Response stay those of Node. HTTP/1.0 needs no Host.
   const listener = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
@@ -131,17 +135,11 @@ export async function startServer(
     else socket.setTimeout(stallMs);
   });
 
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, options.port ?? 8080)));
-    server.listen(options.port ?? 8080, host, resolve);
-  }).catch((error: unknown) => {
-    processMetrics.close();
-    throw error;
-  });
-  const { port } = server.address() as AddressInfo;
+  const address = await listen(server, host, options.port ?? 8080);
   let closed: Promise<void> | null = null;
   return {
-    url: `http://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    url: `http://${address.startsWith("unix:") ? "localhost" : address}`,
+    address,
     ready: (loaded) => state.ready(loaded),
     async drain(ms, signal) {
       state.drain();
@@ -155,7 +153,6 @@ export async function startServer(
         const timer = setTimeout(() => server.closeAllConnections(), CLOSING_MS);
         server.close(() => {
           clearTimeout(timer);
-          processMetrics.close();
           resolve();
         });
         state.close(message);
@@ -216,20 +213,4 @@ function refusal(code: string): string {
   const body = JSON.stringify(errorBody(failureOf(new HttpError(status, message)), "openai"));
   const headers = ["connection: close", "content-type: application/json", `content-length: ${Buffer.byteLength(body)}`];
   return [`HTTP/1.1 ${status} ${reason}`, ...headers, "", body].join("\r\n");
-}
-
-function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): RequestError {
-  const where = `${isIPv6(host) ? `[${host}]` : host}:${port}`;
-  if (error.code === "EADDRINUSE") {
-    return new RequestError(`${where} is in use by another program; choose another port with --port`);
-  }
-  if (error.code === "EADDRNOTAVAIL" || error.code === "ENOTFOUND" || error.code === "EAI_AGAIN") {
-    return new RequestError(
-      `${host} is not an address of this machine; --host takes one of its addresses: 127.0.0.1 for this machine only, or 0.0.0.0 (:: with IPv6) for all`,
-    );
-  }
-  if (error.code === "EACCES") {
-    return new RequestError(`this user may not listen on ${where}; choose a port above 1023 with --port`);
-  }
-  return new RequestError(`cannot listen on ${where}: ${error.message}`);
 }

@@ -2,10 +2,10 @@
 // and running requests.
 
 import type { ChatModel } from "../engine/chat_api.ts";
+import type { Keys } from "./auth.ts";
 import type { Failure } from "./errors.ts";
 import { type Answering, holdModel } from "./held_model.ts";
 import type { ReadyOptions } from "./probes.ts";
-import type { ProcessMetrics } from "./process_metrics.ts";
 import type { ServedModels } from "./served.ts";
 import type { ServerState } from "./state.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
@@ -14,9 +14,10 @@ import type { Wanted } from "./wanted.ts";
 export interface ServerOptions {
   /**
    * API keys. Every endpoint but the probes requires one of them, as `Authorization: Bearer`,
-   * `x-api-key`, `api-key` or `key` in the body. Default: no key is required.
+   * `x-api-key`, `api-key` or `key` in the body. A function is called at each request. Default: no
+   * key is required.
    */
-  readonly apiKey?: string | readonly string[];
+  readonly apiKey?: Keys;
   /**
    * Origins of web pages that may use the server, besides those of this machine
    * ("https://app.example", or "*" for all).
@@ -45,8 +46,6 @@ export interface ServerOptions {
   readonly capacity?: ReadyOptions;
   /** Called with every finished request. */
   readonly onRequest?: (record: RequestSummary) => void;
-  /** Added to /metrics. */
-  readonly process?: Pick<ProcessMetrics, "text">;
   /** For hotset_build_info. */
   readonly version?: string;
 }

@@ -17,6 +17,8 @@ export interface RequestSummary {
   readonly forwardedFor: string | null;
   /** From the caller's traceparent. */
   readonly traceId: string | null;
+  /** The model that answers; null if the request was rejected before. */
+  readonly model: string | null;
   readonly stream: boolean;
   /**
    * The status sent; for a stream that broke off, the status of its failure, or 499 where the
@@ -30,6 +32,8 @@ export interface RequestSummary {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;
+  /** Until its first answer's turn came, until the first token, and to the end. */
+  readonly queueMs: number | null;
   readonly firstTokenMs: number | null;
   readonly ms: number;
 }
@@ -59,6 +63,8 @@ export class TrackedRequest {
   readonly #finish: string[] = [];
   readonly #warnings = new Set<string>();
   readonly #tokens = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  #model: string | null = null;
+  #queueMs: number | null = null;
   #firstTokenMs: number | null = null;
   #stream = false;
   /** How the answer ended; null while it has not. */
@@ -84,6 +90,15 @@ export class TrackedRequest {
     this.#tokens.promptTokens += tokens.promptTokens ?? 0;
     this.#tokens.cachedTokens += tokens.cachedTokens ?? 0;
     this.#tokens.completionTokens += tokens.completionTokens ?? 0;
+  }
+
+  answeredBy(model: string): void {
+    this.#model = model;
+  }
+
+  /** The wait of one of its answers in the queue is over. */
+  turn(): void {
+    this.#queueMs ??= this.#now() - this.#begun;
   }
 
   firstToken(): void {
@@ -139,6 +154,8 @@ export class TrackedRequest {
       outcome: outcomeOf(status, this.#stream),
       error: failure?.message ?? null,
       finish: this.#finish,
+      model: this.#model,
+      queueMs: this.#queueMs,
       firstTokenMs: this.#firstTokenMs,
       ms: this.#now() - this.#begun,
     });

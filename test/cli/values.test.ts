@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { integer, number, size } from "../../src/cli/values.ts";
+import { integer, number, seconds, size } from "../../src/cli/values.ts";
 
 describe("size", () => {
   it.each([
@@ -15,6 +15,22 @@ describe("size", () => {
 
   it.each(["", "0", "-1", "6XB", "GiB", "1e9", "NaN", "1,5GB", "0.5", "99999999TiB", "1 2"])("%j is refused", (text) =>
     expect(() => size(text)).toThrow(/Expected a size/),
+  );
+});
+
+describe("seconds", () => {
+  it.each([
+    ["0", 0],
+    ["30", 30],
+    ["0.5", 0.5],
+    ["30s", 30],
+    ["500ms", 0.5],
+    ["1.5 m", 90],
+    ["1H", 3600],
+  ])("%s is %d seconds", (text, value) => expect(seconds(0, 86_400)(text)).toBe(value));
+
+  it.each(["", "s", "-1", "1d", "1e3", "25h", "1 2", "10mm"])("%j is refused", (text) =>
+    expect(() => seconds(0, 86_400)(text)).toThrow(/Expected a time from 0 to 86400 seconds, such as "30s"/),
   );
 });
 

@@ -152,6 +152,8 @@ describe("the log", () => {
     promptTokens: 5,
     cachedTokens: 1,
     completionTokens: 7,
+    model: "tales",
+    queueMs: 3.2,
     firstTokenMs: 12.4,
     ms: 99.6,
   };
@@ -179,11 +181,32 @@ describe("the log", () => {
       time: time.toISOString(),
       level: "error",
       request_id: "r1",
+      route: "/v1/chat/completions",
+      model: "tales",
       status: 500,
+      queue_ms: 3,
+      first_token_ms: 12,
       duration_ms: 100,
     });
     const [event = ""] = written("json", (log) => log.event("ready", { model: "m" }));
     expect(JSON.parse(event)).toEqual({ time: time.toISOString(), level: "info", event: "ready", model: "m" });
+  });
+
+  it.each<[number, string, string]>([
+    [400, 'messages: expected an array, found "my secret"', 'messages: expected an array, found "..."'],
+    [400, 'x: found "my \\"secret\\" and mo...', 'x: found "..."'],
+    [422, "tales: chat template: line 3: found 'my secret'", "tales: chat template: ..."],
+    [
+      400,
+      "messages: rejected by the chat template of tales: my secret",
+      "messages: rejected by the chat template of tales: ...",
+    ],
+    [403, 'this server is not known as "evil.example"', 'this server is not known as "evil.example"'],
+  ])("%i: what an error quotes of a request's texts is left out", (status, error, logged) => {
+    const refused: RequestSummary = { ...record, status, outcome: "refused", error };
+    const [line = ""] = written("json", (log) => log.request(refused));
+    expect(JSON.parse(line).error).toBe(logged);
+    expect(written("text", (log) => log.request(refused))[0]).toContain(JSON.stringify(logged));
   });
 
   it("probes and scrapes are left out, and with off everything but unexpected errors", () => {

@@ -68,6 +68,7 @@ export function fakeModel(script: Script = {}): Fake {
   ): AsyncGenerator<ChatEvent> {
     running++;
     const { signal, logprobs } = options;
+    options.onTurn?.();
     let [calls, tokens, said, thought] = [0, 0, before, 0];
     const hand = (event: ChatEvent): ChatEvent => {
       handed++;
@@ -169,7 +170,7 @@ async function* echoed(
 }
 
 /** What a request asks for, without what the server adds to hear what becomes of it. */
-function told({ onWarnings: _, ...options }: ChatOptions): ChatOptions {
+function told({ onWarnings: _, onTurn: __, ...options }: ChatOptions): ChatOptions {
   return options;
 }
 

@@ -1,9 +1,9 @@
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { ChatModel } from "../../src/engine/chat_api.ts";
 import type { ExpertStats } from "../../src/experts/stats.ts";
 import { createApp } from "../../src/server/app.ts";
 import { createMetrics } from "../../src/server/metrics.ts";
-import { createProcessMetrics } from "../../src/server/process_metrics.ts";
+import { type ServedModels, serveOne } from "../../src/server/served.ts";
 import { fakeModel } from "./fake_model.ts";
 
 const MESSAGES = [{ role: "user", content: "hi" }] as const;
@@ -25,7 +25,7 @@ function complaints(text: string): string[] {
   const found: string[] = [];
   const families = new Map<string, string>();
   const seen = new Set<string>();
-  for (const line of text.trimEnd().split("\n")) {
+  for (const line of text.split("\n").filter((one) => one !== "")) {
     const [, kind, name = "", rest = ""] = /^# (HELP|TYPE) (\S+) ?(.*)$/.exec(line) ?? [];
     const complain = (why: string): void => void found.push(`${line}: ${why}`);
     if (kind === "HELP") {
@@ -65,7 +65,7 @@ describe("/metrics", () => {
       time += wait;
       await next;
     }
-    const lines = metrics.text(model, true).split("\n");
+    const lines = (await metrics.text(serveOne(model), true)).split("\n");
     expect(lines).toEqual(
       expect.arrayContaining([
         "# TYPE hotset_time_to_first_token_seconds histogram",
@@ -76,8 +76,8 @@ describe("/metrics", () => {
         "hotset_time_to_first_token_seconds_count 1",
         "hotset_time_per_output_token_seconds_sum 0.04",
         "hotset_answer_seconds_sum 0.07",
-        'gen_ai_server_time_to_first_token_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="hotset"} 0.03',
-        'gen_ai_server_time_per_output_token_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="hotset"} 0.04',
+        'gen_ai_server_time_to_first_token_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="hotset",gen_ai_request_model="fake-mixtral"} 0.03',
+        'gen_ai_server_time_per_output_token_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="hotset",gen_ai_request_model="fake-mixtral"} 0.04',
         'hotset_tokens_total{kind="prompt"} 4',
         'hotset_tokens_total{kind="prompt_cached"} 1',
         'hotset_tokens_total{kind="completion"} 2',
@@ -88,19 +88,17 @@ describe("/metrics", () => {
     await answer.return?.();
     // Every line is one that Prometheus reads:
     // https://prometheus.io/docs/instrumenting/exposition_formats/
-    const line = /^(# (HELP|TYPE) \w+ .+|[a-z_]+(\{\w+="[^"\\\n]*"(,\w+="[^"\\\n]*")*\})? [0-9.e+-]+)$/;
-    expect(lines.pop()).toBe("");
-    expect(lines.filter((one) => !line.test(one))).toEqual([]);
+    const line = /^(# (HELP|TYPE) \w+ .+|[a-z0-9_]+(\{\w+="[^"\\\n]*"(,\w+="[^"\\\n]*")*\})? [0-9.e+-]+)$/;
+    expect(lines.at(-1)).toBe("");
+    expect(lines.filter((one) => one !== "" && !line.test(one))).toEqual([]);
   });
 
   it("what Prometheus' linter wants of names, types, units and labels", async () => {
-    const processMetrics = createProcessMetrics();
-    onTestFinished(() => processMetrics.close());
     const model: ChatModel = fakeModel();
     const capacity = { parallel: 16, queue: 256 };
     const app = createApp(
       { ...model, metrics: () => ({ ...model.metrics(), experts: EXPERTS }) },
-      { capacity, process: processMetrics, version: "1" },
+      { capacity, version: "1" },
     );
     const body = JSON.stringify({ model: "m", messages: MESSAGES });
     await app.request("/v1/chat/completions", {
@@ -114,14 +112,14 @@ describe("/metrics", () => {
     expect(complaints(bad).length).toBeGreaterThan(2);
   });
 
-  it("the KV cache: its use from 0 to 1, and where it went", () => {
+  it("the KV cache: its use from 0 to 1, and where it went", async () => {
     const model: ChatModel = fakeModel();
     const kv = { capacity: 4096, used: 1024, cached: 512 };
     const short = {
       ...model,
       metrics: () => ({ ...model.metrics(), kv, waiting: 2, suspensions: 3, recomputedTokens: 99 }),
     };
-    const lines = createMetrics().text(short, true).split("\n");
+    const lines = (await createMetrics().text(serveOne(short), true)).split("\n");
     expect(lines).toEqual(
       expect.arrayContaining([
         "hotset_kv_cache_usage_ratio 0.25",
@@ -131,6 +129,23 @@ describe("/metrics", () => {
         "hotset_recomputed_tokens_total 99",
       ]),
     );
+  });
+
+  it("several models: the same by model, of those that are loaded", async () => {
+    const one = serveOne({ ...fakeModel(), name: "a" });
+    const cards: ServedModels["cards"] = () => [
+      one.card("a"),
+      { ...one.card("a"), id: "b", model: null, state: "unloaded" },
+      { ...one.card("a"), id: "c" },
+    ];
+    const text = await createMetrics().text({ ...one, one: false, cards }, true);
+    expect(text.match(/^hotset_(requests_queued|memory_bytes.*kv).*$/gm)).toEqual([
+      'hotset_requests_queued{model="a"} 0',
+      'hotset_requests_queued{model="c"} 0',
+      'hotset_memory_bytes{kind="kv",model="a"} 2',
+      'hotset_memory_bytes{kind="kv",model="c"} 2',
+    ]);
+    expect(complaints(text)).toEqual([]);
   });
 
   it("requests by route and status; made-up paths are one", async () => {
@@ -146,9 +161,26 @@ describe("/metrics", () => {
     ]);
   });
 
+  it("OpenTelemetry's names: operation, model and error of a request", async () => {
+    const app = createApp(fakeModel());
+    const headers = { "content-type": "application/json" };
+    for (const body of [{ messages: MESSAGES, model: "any text" }, { messages: 5 }])
+      await app.request("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body) });
+    const text = await (await app.request("/metrics")).text();
+    const labels = 'gen_ai_operation_name="chat",gen_ai_provider_name="hotset"';
+    expect(text.match(/^gen_ai_server_request_duration_seconds_count.*$/gm)).toEqual([
+      `gen_ai_server_request_duration_seconds_count{${labels},gen_ai_request_model="fake-mixtral"} 1`,
+      `gen_ai_server_request_duration_seconds_count{${labels},error_type="400"} 1`,
+    ]);
+    expect(text).toContain("\nhotset_queue_wait_seconds_count 1\n");
+  });
+
   it("experts: hits of the layers together", async () => {
     const model: ChatModel = fakeModel();
-    const text = createMetrics().text({ ...model, metrics: () => ({ ...model.metrics(), experts: EXPERTS }) }, true);
+    const text = await createMetrics().text(
+      serveOne({ ...model, metrics: () => ({ ...model.metrics(), experts: EXPERTS }) }),
+      true,
+    );
     expect(text).toContain("\nhotset_expert_hit_ratio 0.75\n");
     expect(text).toContain('\nhotset_expert_uses_total{result="miss"} 2\n');
   });

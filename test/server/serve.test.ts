@@ -69,8 +69,10 @@ describe("hotset serve", () => {
     [{ HOTSET_PARALLEL: "many" }, [], /HOTSET_PARALLEL.*Expected an integer/],
     [{ HOTSET_API_KEY: "" }, [], /--api-key is empty/],
     [{}, ["--api-key-file", "/no/such/file"], /--api-key-file \/no\/such\/file: cannot be read/],
-    [{}, ["--host", "unix:/run/hotset.sock"], /is a socket in the file system, which is not supported/],
-    [{}, ["--host", "/run/hotset.sock"], /is a path/],
+    [{}, ["--host", "unix:hotset.sock"], /needs the absolute path of a socket/],
+    [{}, ["--host", `unix:/${"a".repeat(120)}`], /more than 107 bytes/],
+    [{}, ["--host", "unix:/no/such/folder/hotset.sock"], /its folder does not exist/],
+    [{}, ["--host", "/run/hotset.sock"], /is a path, which needs unix: in front/],
     [{}, ["--host", "http://localhost"], /is a URL/],
     [{}, ["--host", "localhost:8080"], /has a port, which --port takes/],
     [{}, ["--host", "*"], /expected an IP address/],
@@ -79,7 +81,8 @@ describe("hotset serve", () => {
     [{}, ["--cors", "app.example"], /Expected an origin/],
     [{}, ["--cors", "https://*.example"], /Expected an origin/],
     [{}, ["--log", "yaml"], /text, json, off/],
-    [{}, ["--drain", "-1"], /Expected a number from 0/],
+    [{}, ["--drain", "-1"], /Expected a time from 0/],
+    [{}, ["--config", "/no/such/file"], /--config \/no\/such\/file: cannot be read/],
   ])("%j %j is refused before anything is loaded", async (env, args, message) => {
     const { until, exit } = start(args, env);
     expect((await exit)[0]).toBe(1); // of the host; the command itself tells wrong usage by 2

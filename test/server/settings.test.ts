@@ -1,0 +1,175 @@
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { addServe } from "../../src/cli/serve.ts";
+import { inRepo } from "../support/fixtures.ts";
+import { PATIENT } from "../support/patience.ts";
+import { startCommand, startScripted } from "./served.ts";
+
+function temporary(): string {
+  const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function fileOf(content: unknown): string {
+  const path = join(temporary(), "hotset.json");
+  writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
+  return path;
+}
+
+describe("--config", () => {
+  it("sets what the command line and the environment leave out", async () => {
+    const config = fileOf({ parallel: 3, queue: 5, backend: "cpu", log: "off", yes: true, drain: null });
+    const { until } = startScripted("folder", ["--config", config, "--queue", "6"], { HOTSET_BACKEND: "webgpu" });
+    expect(await until(" -d ")).toContain('{"folder":"folder","parallel":3,"queue":6,"backend":"webgpu"}');
+  });
+
+  it("is HOTSET_CONFIG, too; lists and objects", async () => {
+    const config = fileOf({
+      "allow-host": ["llm.example", "*.svc"],
+      "chat-template-kwargs": { enable_thinking: false },
+      drain: "1m",
+    });
+    const { url, until } = startScripted("folder", [], { HOTSET_CONFIG: config });
+    const base = await url();
+    await until(" -d ");
+    const status = (host: string): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        request(`${base}/v1/models`, { headers: { host } }, (response) => resolve(response.resume().statusCode))
+          .on("error", reject)
+          .end();
+      });
+    expect(await Promise.all(["llm.example", "a.svc", "other.example"].map(status))).toEqual([200, 200, 403]);
+  });
+
+  it.each<[unknown, RegExp]>([
+    ["{", /expected JSON/],
+    [[], /expected an object of options/],
+    [{ prot: 1 }, /there is no option "prot"; did you mean "port"\?/],
+    [{ readyQueue: 1 }, /there is no option "readyQueue"; did you mean "ready-queue"\?/],
+    [{ frobnicate: 1 }, /there is no option "frobnicate"$/m],
+    [{ config: "x" }, /there is no option "config"/],
+    [{ parallel: "many" }, /parallel: Expected an integer/],
+    [{ parallel: true }, /parallel: expected a text or a number, found true/],
+    [{ parallel: [1, 2] }, /parallel: expected one value, found an array/],
+    [{ yes: "y" }, /yes: expected true or false/],
+    [{ log: "yaml" }, /log: Allowed choices are text, json, off/],
+    [{ cors: ["app.example"] }, /cors: Expected an origin/],
+  ])("%j is refused", async (content, message) => {
+    const path = fileOf(content);
+    const program = new Command("hotset").exitOverride().configureOutput({ writeErr() {} });
+    addServe(program, () => Promise.reject(new Error("opened")));
+    const run = program.parseAsync(["serve", "folder", "--config", path], { from: "user" });
+    const refused = await run.catch((error: Error) => error);
+    expect(refused).toBeInstanceOf(CommanderError);
+    expect((refused as Error).message).toMatch(message);
+    expect((refused as Error).message).toContain(`--config ${path}: `);
+  });
+
+  it("a variable that looks misspelt is told; one that cannot be an option is not", async () => {
+    const env = { HOTSET_PARALEL: "3", HOTSET_SERVICE_HOST: "10.0.0.1", HOTSET_PORT_8080_TCP: "tcp://10.0.0.1:8080" };
+    const { until } = startScripted("folder", [], env);
+    const said = await until("ready", "stderr");
+    expect(said.match(/ warning .*$/gm)).toEqual([
+      ' warning "HOTSET_PARALEL is no option; did you mean HOTSET_PARALLEL?"',
+    ]);
+  });
+});
+
+describe("--api-key-file and SIGHUP", () => {
+  it("reads the file again; one that is wrong changes nothing", async () => {
+    const file = join(temporary(), "keys");
+    writeFileSync(file, "old\n");
+    const { child, url, until } = startScripted("folder", ["--api-key-file", file]);
+    const base = await url();
+    await until(" -d ");
+    const status = async (key: string) => (await fetch(`${base}/v1/models`, { headers: { "x-api-key": key } })).status;
+    expect(await Promise.all(["old", "new"].map(status))).toEqual([200, 401]);
+    writeFileSync(file, "old\nnew\n");
+    child.kill("SIGHUP");
+    await until("keys count=2", "stderr");
+    expect(await Promise.all(["old", "new"].map(status))).toEqual([200, 200]);
+    writeFileSync(file, "\n");
+    child.kill("SIGHUP");
+    await until(/warning .*found none; the keys from before stay valid/, "stderr");
+    expect(await Promise.all(["old", "new", ""].map(status))).toEqual([200, 200, 401]);
+  });
+
+  it("without a file SIGHUP ends the server, as it ends other programs", async () => {
+    const { child, until, exit } = startScripted("folder");
+    await until(" -d ");
+    child.kill("SIGHUP");
+    expect(await exit).toEqual([null, "SIGHUP"]);
+  });
+});
+
+describe("a Unix socket", () => {
+  const get = (socketPath: string, path: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      request({ socketPath, path }, (response) => resolve(response.resume().statusCode))
+        .on("error", reject)
+        .end();
+    });
+
+  it("is listened on, and removed at the end; the printed command names it", async () => {
+    const path = join(temporary(), "hotset.sock");
+    const { child, until, exit } = startScripted("folder", ["--host", `unix:${path}`, "--drain", "0"]);
+    expect(await until(" -d ")).toContain(`curl --unix-socket ${path} http://localhost/v1/chat/completions -H`);
+    expect(await until("ready", "stderr")).toContain(`listening address=unix:${path} `);
+    expect(await get(path, "/v1/models")).toBe(200);
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it("that a killed server left is taken over; one in use and other files are not", async () => {
+    const folder = temporary();
+    const path = join(folder, "hotset.sock");
+    const first = startScripted("folder", ["--host", `unix:${path}`]);
+    await first.until(" -d ");
+    const second = startScripted("folder", ["--host", `unix:${path}`]);
+    await second.until(/is in use by another program/, "stderr");
+    first.child.kill("SIGKILL");
+    await first.exit;
+    expect(existsSync(path)).toBe(true);
+    const third = startScripted("folder", ["--host", `unix:${path}`]);
+    await third.until(" -d ");
+    expect(await get(path, "/livez")).toBe(200);
+    const file = join(folder, "file");
+    writeFileSync(file, "precious");
+    await startScripted("folder", ["--host", `unix:${file}`]).until(/is no socket/, "stderr");
+    expect(readFileSync(file, "utf8")).toBe("precious");
+  });
+});
+
+describe("systemd", () => {
+  it("is told when the model is loaded and when the server stops, if it asks", async () => {
+    const folder = temporary();
+    const told = join(folder, "told");
+    writeFileSync(join(folder, "systemd-notify"), `#!/bin/sh\nprintf '%s\\n' "$@" >> '${told}'\n`);
+    chmodSync(join(folder, "systemd-notify"), 0o755);
+    const env = { NOTIFY_SOCKET: "/run/systemd/notify", PATH: `${folder}:${process.env.PATH}` };
+    const { child, until, exit } = startScripted("slow", ["--drain", "0"], env);
+    const seen = (): string[] => (existsSync(told) ? readFileSync(told, "utf8").trimEnd().split("\n") : []);
+    await until('"folder":"slow"');
+    expect(seen()).toEqual([]);
+    child.stdin!.write("go");
+    await expect.poll(seen, PATIENT).toEqual(["READY=1", expect.stringMatching(/^STATUS=fake-mixtral at 127/)]);
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+    await expect.poll(seen, PATIENT).toContain("STOPPING=1");
+  });
+
+  it("and where it cannot be told, the server says so and goes on", async () => {
+    const env = { NOTIFY_SOCKET: "/run/systemd/notify", PATH: "/no/such/folder" };
+    const host = [inRepo("dist/test/server/serve_host.js"), "serve", "folder", "--port", "0"];
+    const { url, until } = startCommand(process.execPath, host, env);
+    const base = await url();
+    await until(/warning .*systemd was not told READY=1: /, "stderr");
+    expect((await fetch(`${base}/readyz`)).status).toBe(200);
+  });
+});

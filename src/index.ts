@@ -54,7 +54,7 @@ export { isModelName, placeOf } from "./hub/node_place.ts";
 export { type Pulled, type PullOptions, type PullPlan, pull, pulledPath } from "./hub/node_pull.ts";
 export type { ModelConfig } from "./model/config.ts";
 export type { Architecture } from "./model/family.ts";
-export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
+export type { DecodeOptions, EncodeOptions, StreamOptions, Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";
 export { type FoundModel, modelsIn } from "./weights/node_models_dir.ts";
 export type { ExpertRates, KernelChoices } from "./wiring/measure.ts";
 export {

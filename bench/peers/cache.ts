@@ -17,7 +17,7 @@ import { writeGguf } from "./gguf.ts";
 const VERSION = 1;
 
 /** Where the files are: $HOTSET_BENCH_CACHE, else a folder in the system's temporary one. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   return process.env.HOTSET_BENCH_CACHE ?? join(tmpdir(), "hotset-bench");
 }
 

@@ -1,13 +1,10 @@
 // Messages between the processes of a residency benchmark: a task in, a report out, both JSON.
 
-/**
- * kept: open() with a budget. uncached: no expert is kept, each is read when it is used,
- * through the page cache. compute: the same without the reads. replay: the reads of
- * `kept` without computing.
- */
-export type Way = "kept" | "uncached" | "compute" | "replay";
-
 export interface DecodeTask {
+  /**
+   * kept: open() with a budget. uncached: no expert is kept, each is read when it is used, through
+   * the page cache. compute: the same without the reads.
+   */
   readonly way: "kept" | "uncached" | "compute";
   readonly folder: string;
   /** Budget of `kept`, bytes. */

@@ -51,7 +51,7 @@ function question({ name, repo, bytes, missing }: PullPlan): string {
 }
 
 /** A question on the terminal, whose default is yes. @throws the reason of the signal */
-export async function ask(text: string, signal: AbortSignal): Promise<boolean> {
+async function ask(text: string, signal: AbortSignal): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = await terminal.question(`${text} [Y/n] `, { signal });

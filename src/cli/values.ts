@@ -76,13 +76,10 @@ export function checked<T>(check: (text: string) => T): (text: string) => T {
   };
 }
 
-/** A parser for an option that may be given several times. */
-export function collect(text: string, before: readonly string[] = []): readonly string[] {
-  if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
-  return [...before, text];
-}
-
-/** As collect(), but ignores empty texts, which scripts with an empty variable pass. */
+/**
+ * A parser for an option that may be given several times. Empty texts, which scripts with an empty
+ * variable pass, are ignored.
+ */
 export function collectTexts(text: string, before: readonly string[] = []): readonly string[] {
   return text === "" ? before : [...before, text];
 }

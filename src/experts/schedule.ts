@@ -53,7 +53,7 @@ export interface Plan {
 
 /** Up to this many misses are planned exactly, more greedily. */
 export const EXACT = 8;
-export const ANYWHERE: readonly Where[] = ["host", "device"];
+const ANYWHERE: readonly Where[] = ["host", "device"];
 
 /** When host, link and device are free after the choices so far. */
 interface Reached {

@@ -26,7 +26,7 @@ export const TOO_LARGE = "a pattern, or a combination of patterns and lengths, t
  * The texts for which `verdict` is true, given whether each automaton accepts them.
  * @throws Unsupported if that needs too many states
  */
-export function combine(dfas: readonly Dfa[], verdict: (answers: readonly boolean[]) => boolean): Dfa {
+function combine(dfas: readonly Dfa[], verdict: (answers: readonly boolean[]) => boolean): Dfa {
   if (dfas.length === 0) return { starts: [0], next: [0], accepts: [verdict([])] };
   const starts = [...new Set(dfas.flatMap((dfa) => dfa.starts))].sort((a, b) => a - b);
   const columns = dfas.map((dfa) => {

@@ -44,7 +44,7 @@ export function dialectOf(c: Context): Dialect {
 }
 
 /** OpenRouter's path, or its own client. */
-export function isOpenrouter(c: Context): boolean {
+function isOpenrouter(c: Context): boolean {
   return askedPath(c).startsWith("/api/v1/") || /openrouter/i.test(c.req.header("user-agent") ?? "");
 }
 

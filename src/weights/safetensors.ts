@@ -14,7 +14,7 @@ import { type Files, refusePlaceholder } from "./files.ts";
 import { JsonError, JsonReader } from "./json_reader.ts";
 
 /** Bits of one element of every dtype that the format knows. */
-export const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
+const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
   ["BOOL", 8],
   ["F4", 4],
   ["F6_E2M3", 6],

@@ -1,10 +1,19 @@
+// The packed package: what it holds, what tools for packages say of it, and what it is in an empty
+// project.
+
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../support/cli.ts";
 import { HUNG } from "../support/patience.ts";
+
+/** What an installation may take on the disk. */
+const MOST_BYTES = 120e6;
 
 const project = mkdtempSync(join(tmpdir(), "hotset-package-"));
 afterAll(() => rmSync(project, { recursive: true, force: true }));
@@ -37,28 +46,19 @@ for (const model of [await open(picked), await open(files), await openThere("/mo
 
 const registry = execute(root, "npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000").status === 0;
 
-describe.skipIf(!registry)("the packed package in an empty project (needs npm's registry)", () => {
-  let packed: readonly string[] = [];
+/** The archive in the project, and the files in it. */
+let archive = "";
+let packed: readonly string[] = [];
 
-  /** Compiles a file of the project; hotset's .d.ts files are checked too. */
-  function compile(file: string, compilerOptions: object): void {
-    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [file] }));
-    const manifest = JSON.parse(readFileSync(join(root, "node_modules/typescript/package.json"), "utf8"));
-    const tsc = join(root, "node_modules/typescript", manifest.bin.tsc);
-    const { status, stdout } = execute(project, process.execPath, tsc, "-p", ".");
-    expect(status, stdout).toBe(0);
-  }
+beforeAll(() => {
+  const pack = execute(root, "npm", "pack", "--json", "--pack-destination", project);
+  expect(pack.stderr, pack.stderr).not.toMatch(/npm error/);
+  const [made] = JSON.parse(pack.stdout) as [{ filename: string; files: { path: string }[] }];
+  archive = made.filename;
+  packed = made.files.map((file) => file.path);
+});
 
-  beforeAll(() => {
-    const pack = execute(root, "npm", "pack", "--json", "--pack-destination", project);
-    expect(pack.stderr, pack.stderr).not.toMatch(/npm error/);
-    const [made] = JSON.parse(pack.stdout) as [{ filename: string; files: { path: string }[] }];
-    packed = made.files.map((file) => file.path);
-    writeFileSync(join(project, "package.json"), JSON.stringify({ name: "example", type: "module", private: true }));
-    const install = execute(project, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", made.filename);
-    expect(install.status, install.stderr).toBe(0);
-  });
-
+describe("the packed package", () => {
   it("holds the code, its types, the small model and the licence, and no tests", () => {
     expect(packed).toEqual(
       expect.arrayContaining([
@@ -73,6 +73,65 @@ describe.skipIf(!registry)("the packed package in an empty project (needs npm's 
       ]),
     );
     expect(packed.filter((path) => /\.test\.|(^|\/)(test|bench)\//.test(path))).toEqual([]);
+  });
+
+  it("has a package.json without faults, says publint", async () => {
+    const tarball = new Uint8Array(readFileSync(join(project, archive))).buffer;
+    const { messages, pkg } = await publint({ pack: { tarball }, strict: true });
+    // Parcel 2 reads the field "browser", and no exports unless it is told to.
+    const ours = messages.filter(({ code }) => code !== "USE_EXPORTS_OR_IMPORTS_BROWSER");
+    expect(ours.map((message) => formatMessage(message, pkg))).toEqual([]);
+  });
+
+  it("has types for every way to resolve it, says attw", async () => {
+    const analysis = await checkPackage(createPackageFromTarballData(readFileSync(join(project, archive))));
+    if (analysis.types === false) throw new Error("attw found no types");
+    const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: object };
+    const entries = Object.keys(exports).filter((entry) => !entry.endsWith(".json"));
+    expect(Object.keys(analysis.entrypoints)).toEqual(expect.arrayContaining(entries));
+    // CommonJS loads it too: require() takes ES modules in every version of Node that it supports.
+    // What resolves as Node 10 did knows no exports, and finds the main entry only.
+    const known = entries.flatMap((entry) => [
+      `CJSResolvesToESM ${entry}`,
+      ...(entry === "." ? [] : [`NoResolution ${entry}`]),
+    ]);
+    const found = analysis.problems.map((one) => `${one.kind} ${"entrypoint" in one ? one.entrypoint : ""}`);
+    expect(found.sort()).toEqual(known.sort());
+  });
+});
+
+describe.skipIf(!registry)("the packed package in an empty project (needs npm's registry)", () => {
+  /** Compiles a file of the project; hotset's .d.ts files are checked too. */
+  function compile(file: string, compilerOptions: object): void {
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [file] }));
+    const manifest = JSON.parse(readFileSync(join(root, "node_modules/typescript/package.json"), "utf8"));
+    const tsc = join(root, "node_modules/typescript", manifest.bin.tsc);
+    const { status, stdout } = execute(project, process.execPath, tsc, "-p", ".");
+    expect(status, stdout).toBe(0);
+  }
+
+  beforeAll(() => {
+    writeFileSync(join(project, "package.json"), JSON.stringify({ name: "example", type: "module", private: true }));
+    const options = ["--omit=optional", "--prefer-offline", "--no-audit", "--no-fund"];
+    const install = execute(project, "npm", "install", ...options, archive);
+    expect(install.status, install.stderr).toBe(0);
+  });
+
+  it(`takes less than ${MOST_BYTES / 1e6} MB without the optional package for GPUs`, () => {
+    const sizes = new Map<string, number>();
+    for (const entry of readdirSync(join(project, "node_modules"), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      const name = path.slice(join(project, "node_modules/").length).split("/", path.includes("/@") ? 2 : 1);
+      sizes.set(name.join("/"), (sizes.get(name.join("/")) ?? 0) + statSync(path).size);
+    }
+    const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    const largest = [...sizes]
+      .sort((a, b) => b[1] - a[1])
+      .map(([name, size]) => `${name} ${(size / 1e6).toFixed(1)} MB`);
+    expect(sizes.has("webgpu")).toBe(false);
+    expect(bytes, largest.slice(0, 8).join(", ")).toBeLessThan(MOST_BYTES);
+    expect(bytes).toBeGreaterThan(MOST_BYTES / 4); // models/tales alone
   });
 
   it("runs README's library example as printed, with types", () => {

@@ -62,14 +62,7 @@ function sums(x: Float32Array, w: Float32Array, at: number, n: number, grid: Gri
  * tried at every peak. For given q the best scale is Σwxq / Σwqq, and the largest
  * (Σwxq)² / Σwqq wins.
  */
-export function signedScale(
-  x: Float32Array,
-  w: Float32Array,
-  at: number,
-  n: number,
-  grid: Grid,
-  peaks: Float32Array,
-): number {
+function signedScale(x: Float32Array, w: Float32Array, at: number, n: number, grid: Grid, peaks: Float32Array): number {
   const extreme = extremeOf(x, at, n);
   if (Math.abs(extreme) < SMALLEST) return 0;
   let most = 0;

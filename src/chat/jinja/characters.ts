@@ -56,7 +56,7 @@ export function isTitled(text: string): boolean {
 const DOUBLE = String.fromCharCode(...Array.from({ length: 9 }, (_, i) => 0x1c4 + i), 0x1f1, 0x1f2, 0x1f3);
 
 /** The title case of a character. */
-export function titled(character: string): string {
+function titled(character: string): string {
   const double = DOUBLE.indexOf(character);
   if (double >= 0) return DOUBLE[double - (double % 3) + 1]!;
   if (/^[\u10d0-\u10ff]$/.test(character)) return character; // Georgian has capitals for whole words only

@@ -23,7 +23,7 @@ const dictMethods = new Map<string, Applied>([
   ],
 ]);
 
-export function copyOf(run: Run, dict: Dict): Dict {
+function copyOf(run: Run, dict: Dict): Dict {
   run.spend(dict.size);
   const copy = new Dict();
   for (const [key, value] of dict.pairs()) copy.set(key, value);

@@ -118,7 +118,7 @@ function equalViews(run: Run, a: View, b: View): boolean {
 }
 
 /** `item in container`. */
-export function contains(run: Run, item: Value, container: Value): boolean {
+function contains(run: Run, item: Value, container: Value): boolean {
   if (isStr(container)) {
     if (!isStr(item)) throw new TemplateFault(`'in' a text: expected a text, found ${described(item)}`);
     run.read(plain(container).length);

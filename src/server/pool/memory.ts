@@ -6,7 +6,7 @@ export interface Memory {
   readonly gpu: number;
 }
 
-export const NO_MEMORY: Memory = { ram: 0, gpu: 0 };
+const NO_MEMORY: Memory = { ram: 0, gpu: 0 };
 
 export function sumOf(amounts: readonly Memory[]): Memory {
   return amounts.reduce(plus, NO_MEMORY);

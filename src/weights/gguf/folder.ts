@@ -78,7 +78,7 @@ export async function openGguf(files: Files, name: string): Promise<WeightsFolde
 }
 
 /** A GGUF file's tensors in the terms of safetensors. */
-export function fileHeader({ file, bytes, tensors }: GgufHeader): FileHeader {
+function fileHeader({ file, bytes, tensors }: GgufHeader): FileHeader {
   const entries = [...tensors].map(([name, { type, shape, begin, end }]) => {
     return [name, { dtype: type.name, shape, begin, end }] as const;
   });

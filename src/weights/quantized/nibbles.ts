@@ -2,7 +2,7 @@
 // (kernels/formats/bits.ts), which has columns 0 4 1 5 2 6 3 7 of eight from the low end on.
 
 /** A word of eight columns in ascending order, from the low end on, in our order. */
-export function ordered(word: number): number {
+function ordered(word: number): number {
   return spread(word & 0xffff) | (spread(word >>> 16) << 4);
 }
 

@@ -338,7 +338,7 @@ function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer
  * [linear, second] -> [x, y, z] with x and y within what a dispatch may have; the kernels know the
  * way back.
  */
-export function fold([linear, second]: readonly [number, number]): readonly [number, number, number] {
+function fold([linear, second]: readonly [number, number]): readonly [number, number, number] {
   const y = Math.ceil(linear / MAX_GROUPS);
   return [y > 1 ? Math.ceil(linear / y) : linear, Math.max(y, 1), second];
 }

@@ -69,7 +69,7 @@ interface Timed {
  * Gives every command a pass of its own, between two timestamps. That changes what is measured:
  * passes do not overlap.
  */
-export class Profiler implements PassWriter {
+class Profiler implements PassWriter {
   readonly #device: Device;
   readonly #batch: () => Batch;
   readonly #rows = new Map<string, Row>();

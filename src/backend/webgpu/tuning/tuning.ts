@@ -371,7 +371,7 @@ export function placesFor(format: Format, software: boolean): MatvecVariant["atO
 }
 
 /** Weights whose products have one variant, in words: "q4 128". */
-export function kindOf({ format, groups }: WeightKind): string {
+function kindOf({ format, groups }: WeightKind): string {
   return `${format.name} ${groups}`;
 }
 

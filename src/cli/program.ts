@@ -1,51 +1,18 @@
-// The `hotset` command: its subcommands, and failures as an exit code and one line on stderr.
+// Runs the `hotset` command: failures are an exit code and one line on stderr.
 
 import { readFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
+import { CommanderError } from "commander";
 import { HotsetError } from "../errors.ts";
-import { open } from "../index.ts";
-import { addBatch, type OpenBatchModel } from "./batch.ts";
-import { addBench } from "./bench.ts";
-import { addChat } from "./chat.ts";
-import { reportOpened, setDebug } from "./debug.ts";
-import { addDevices } from "./devices.ts";
-import { addGenerate } from "./generate.ts";
-import { addInspect } from "./inspect.ts";
+import { createProgram, oneLine } from "./commands.ts";
 import { Interrupted } from "./interrupt.ts";
-import { addModels } from "./models.ts";
-import { addQuantize } from "./quantize.ts";
-import { addServe } from "./serve.ts";
-import { addTokenize } from "./tokenize.ts";
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
-const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;
 };
-const program = new Command("hotset")
-  .description("Runs Mixture-of-Experts language models on WebGPU and on the CPU.")
-  .version(manifest.version)
-  .option("--debug", "print the stack of an error, and kernel variants that WebGPU rejected")
-  .hook("preAction", (command) => setDebug(command.opts().debug === true))
-  .exitOverride()
-  .configureOutput({
-    outputError: (text, write) => write(`hotset: ${oneLine(text.replace(/^error: /, ""))}\n`),
-  });
-addGenerate(program);
-addChat(program);
-addModels(program);
-addInspect(program);
-addQuantize(program);
-addTokenize(program);
-addBench(program);
-addDevices(program);
-const openServing: OpenBatchModel = async (folder, { parallel, queue, ...options }) => {
-  const model = reportOpened(await open(folder, options));
-  return { ...model.serving({ parallel, queue }), close: () => model.close() };
-};
-addServe(program, openServing, manifest.version);
-addBatch(program, openServing);
+const program = createProgram(version);
 
 // A closed pipe is the reader's choice (`| head`), not an error; without a listener Node throws.
 let stdoutFailed = false;
@@ -71,8 +38,4 @@ function report(error: unknown): void {
   const kind = error instanceof HotsetError ? "" : "internal error, please report it with the output of --debug: ";
   process.stderr.write(`hotset: ${kind}${oneLine(message)}\n`);
   if (program.opts().debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-}
-
-function oneLine(text: string): string {
-  return text.trim().replace(/\s*\n\s*/g, " ");
 }

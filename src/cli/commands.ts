@@ -1,0 +1,51 @@
+// The `hotset` command's subcommands and their options.
+
+import { Command } from "commander";
+import { open } from "../index.ts";
+import { addBatch, type OpenBatchModel } from "./batch.ts";
+import { addBench } from "./bench.ts";
+import { addChat } from "./chat.ts";
+import { reportOpened, setDebug } from "./debug.ts";
+import { addDevices } from "./devices.ts";
+import { addGenerate } from "./generate.ts";
+import { addInspect } from "./inspect.ts";
+import { addModels } from "./models.ts";
+import { addQuantize } from "./quantize.ts";
+import { addServe } from "./serve.ts";
+import { addTokenize } from "./tokenize.ts";
+
+/**
+ * A program that has parsed nothing yet. It throws a CommanderError for wrong usage, and says it on
+ * stderr in one line.
+ */
+export function createProgram(version: string): Command {
+  const program = new Command("hotset")
+    .description("Runs Mixture-of-Experts language models on WebGPU and on the CPU.")
+    .version(version)
+    .option("--debug", "print the stack of an error, and kernel variants that WebGPU rejected")
+    .hook("preAction", (command) => setDebug(command.opts().debug === true))
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(`hotset: ${oneLine(text.replace(/^error: /, ""))}\n`),
+    });
+  addGenerate(program);
+  addChat(program);
+  addModels(program);
+  addInspect(program);
+  addQuantize(program);
+  addTokenize(program);
+  addBench(program);
+  addDevices(program);
+  const openServing: OpenBatchModel = async (folder, { parallel, queue, ...options }) => {
+    const model = reportOpened(await open(folder, options));
+    return { ...model.serving({ parallel, queue }), close: () => model.close() };
+  };
+  addServe(program, openServing, version);
+  addBatch(program, openServing);
+  return program;
+}
+
+/** A message of several lines as one. */
+export function oneLine(text: string): string {
+  return text.trim().replace(/\s*\n\s*/g, " ");
+}

@@ -164,6 +164,12 @@ function quoted(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
+/** The messages before the first answer: system messages among them belong to the beginning. */
+export function beginning(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const answer = messages.findIndex(({ role }) => role === "assistant");
+  return answer < 0 ? messages : messages.slice(0, answer);
+}
+
 /** All system messages joined by empty lines, in order; null if there are none. */
 export function systemText(messages: readonly ChatMessage[]): string | null {
   const texts = messages.filter((m) => m.role === "system" && m.content !== "").map((m) => m.content);
@@ -198,6 +204,31 @@ export function mergeNeighbours(messages: readonly ChatMessage[]): ChatMessage[]
 
 function joined(a: string, b: string): string {
   return a === "" || b === "" ? a + b : `${a}\n\n${b}`;
+}
+
+/**
+ * The forms in which a template may take a conversation, the best first: its turns, and the text
+ * of system messages that belongs at the start. System messages behind an answer stay there,
+ * because at the start they would change all that is cached: as they are if the template
+ * `keepsSystem`, or as the user's. Then the same with neighbours merged, and in the end with all of
+ * them at the start.
+ */
+export function arrangements(
+  messages: readonly ChatMessage[],
+  keepsSystem: boolean,
+): readonly { readonly turns: readonly ChatMessage[]; readonly system: string | null }[] {
+  const first = beginning(messages);
+  const others = (some: readonly ChatMessage[]): ChatMessage[] => some.filter(({ role }) => role !== "system");
+  const later = messages.slice(first.length).flatMap((message): ChatMessage[] => {
+    if (message.role !== "system") return [message];
+    return message.content === "" ? [] : [{ ...message, role: keepsSystem ? "system" : "user" }];
+  });
+  const turns = [...others(first), ...later];
+  return [
+    { turns, system: systemText(first) },
+    { turns: mergeNeighbours(turns), system: systemText(first) },
+    { turns: mergeNeighbours(others(messages)), system: systemText(messages) },
+  ];
 }
 
 /**

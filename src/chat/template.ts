@@ -7,7 +7,7 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Files, readText } from "../weights/files.ts";
 import { cut, plain, type Str } from "./jinja/text.ts";
 import { Untrusted } from "./jinja/values.ts";
-import { mergeNeighbours, type PromptOptions, shownTools, systemText } from "./messages.ts";
+import { arrangements, type PromptOptions, shownTools } from "./messages.ts";
 import { parsePythonJson } from "./python_json.ts";
 import { parseTemplate, Refusal, type Template, TemplateFault } from "./sandbox.ts";
 import { type Disguise, Sealer, unusedCharacters } from "./sealer.ts";
@@ -129,6 +129,8 @@ export class ChatTemplate {
   readonly #toolUse: Template | null;
   readonly #sealer: Sealer;
   readonly #knowsSystem: boolean;
+  /** Whether it shows a system message behind an answer there. */
+  readonly #keepsSystem: boolean;
   /** Whether the template takes the arguments of calls as texts; null until a prompt has a call. */
   #textArguments: boolean | null = null;
 
@@ -141,20 +143,20 @@ export class ChatTemplate {
     this.#toolUse = withTools === null ? null : this.#located(() => parseTemplate(withTools), whereTools);
     this.knowsTools = (this.#toolUse ?? this.#plain).mentions.has("tools");
     this.#knowsSystem = this.#trySystem();
+    this.#keepsSystem = this.#tryLaterSystem();
     this.stopIds = this.#findEnd(tokenizer);
   }
 
   /**
    * Encodes a conversation that checkMessages() accepted; control tokens come from the template
-   * only. The system messages are joined into one at the start; if the template rejects or ignores
-   * that role, its text is put in front of the first user message. If the template rejects
-   * consecutive messages of one role, they are merged.
+   * only. The system messages before the first answer are joined into one at the start; if the
+   * template rejects or ignores that role, its text is put in front of the first user message. If
+   * the template rejects consecutive messages of one role, they are merged, and in the end all
+   * system messages joined.
    * @throws RequestError with the template's own message if it rejects the conversation;
    * WeightsError if the template fails
    */
   prompt(messages: readonly ChatMessage[], options: TemplateOptions): number[] {
-    const system = systemText(messages);
-    const turns = messages.filter((message) => message.role !== "system");
     const unused = (count: number): string[] =>
       unusedCharacters(count, [
         JSON.stringify([messages, options.tools ?? [], options.templateVariables ?? {}, this.#source.tokens]),
@@ -166,8 +168,8 @@ export class ChatTemplate {
     if (messages.some((message) => message.role === "assistant" && message.toolCalls?.length))
       this.#textArguments ??= this.#tryArguments(options.nullText ?? false);
     let refusal: unknown;
-    for (const tried of [turns, mergeNeighbours(turns)]) {
-      const all = this.#withSystem(tried, system);
+    for (const { turns, system } of arrangements(messages, this.#keepsSystem)) {
+      const all = this.#withSystem(turns, system);
       try {
         return this.#sealer.encode(masks, (disguise) => this.#write(all, options, disguise, end));
       } catch (error) {
@@ -197,6 +199,14 @@ export class ChatTemplate {
       { role: "user", content: "Hello" },
     ];
     return this.#tryOut(messages)?.includes(probe) ?? false;
+  }
+
+  #tryLaterSystem(): boolean {
+    const [answer, probe] = ["hotset probes an answer", "hotset probes what is behind it"];
+    const contents = { user: "Hello", assistant: answer, system: probe };
+    const roles = ["user", "assistant", "system", "user"] as const;
+    const text = this.#tryOut(roles.map((role) => ({ role, content: contents[role] }))) ?? "";
+    return text.includes(answer) && text.indexOf(probe) > text.indexOf(answer);
   }
 
   /**

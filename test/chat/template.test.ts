@@ -67,6 +67,29 @@ describe("a prompt by template", () => {
     expect(controls.decode(ids, { skipSpecialTokens: false })).toContain("system\nBe kind.<|im_end|>");
   });
 
+  it("leaves a system message behind an answer there, so that the prompt begins as the one before", () => {
+    const before = [system("Be kind."), user("Hi"), assistant("Yes?")];
+    const later = [...before, system("Be brief."), user("Why?")];
+    const text = (template: string, messages: readonly ChatMessage[]) =>
+      controls.decode(over(template).prompt(messages, {}), { skipSpecialTokens: false });
+    expect(text(CHATML, later)).toContain("system\nBe brief.<|im_end|>");
+    expect(text(MIXTRAL, later)).toMatch(/Hi \[\/INST\].*\[INST\] +Be brief\.\n\nWhy\? \[\/INST\]$/);
+    for (const template of [CHATML, MIXTRAL]) {
+      const begun = over(template).prompt([...before, user("")], {});
+      const same = over(template)
+        .prompt(later, {})
+        .findIndex((id, i) => id !== begun[i]);
+      expect(same).toBeGreaterThan(over(template).prompt([system("Be kind."), user("Hi")], {}).length);
+    }
+    // Where a template takes neither, all system messages are joined at the start, as ever.
+    const strict = CHATML.replace(
+      "{% for m in messages %}",
+      "{% for m in messages %}{% if m.content == 'Be brief.' %}{{ raise_exception('no') }}{% endif %}",
+    );
+    expect(text(strict, later)).toContain("Be kind.\n\nBe brief.");
+    expect(text(CHATML, [...before, system(""), user("Why?")])).toBe(text(CHATML, [...before, user("Why?")]));
+  });
+
   it("merges consecutive messages of a role only if the template rejects them", () => {
     const turns = [user("a"), user("b")];
     expect(over(MIXTRAL).prompt(turns, {})).toEqual(over(MIXTRAL).prompt([user("a\n\nb")], {}));

@@ -2,7 +2,7 @@
 // <｜tool▁call▁end｜>, V3 and R1 write the type, the name and fenced JSON there.
 
 import { isObject } from "../call_list.ts";
-import { type PromptOptions, shownTools } from "../messages.ts";
+import { beginning, type PromptOptions, shownTools } from "../messages.ts";
 import { pythonJson } from "../python_json.ts";
 import { createTaggedParser, type TaggedBody, type TaggedCall } from "../tagged_reply.ts";
 import type { ChatMessage } from "../types.ts";
@@ -61,7 +61,7 @@ export function deepseekCalls(fenced: boolean, showsTools = true): CallStyle {
   };
 }
 
-/** The conversation with the tools and the form of calls behind the last system message. */
+/** The conversation with the tools and the form of calls behind the system prompt. */
 function withTools(messages: readonly ChatMessage[], options: PromptOptions, form: string): ChatMessage[] {
   const tools = shownTools(options);
   if (tools.length === 0) return [...messages];
@@ -74,7 +74,7 @@ function withTools(messages: readonly ChatMessage[], options: PromptOptions, for
     ...listed,
     `To call tools, write this and nothing behind it, with a tool's name and its arguments as a JSON object by its parameters' schema: ${form}\nSeveral calls follow each other between the outer marks.`,
   ].join("\n\n");
-  const at = messages.findLastIndex(({ role }) => role === "system") + 1;
+  const at = beginning(messages).findLastIndex(({ role }) => role === "system") + 1;
   return messages.toSpliced(at, 0, { role: "system", content });
 }
 

@@ -1,7 +1,7 @@
 // The call style for models that were not trained to call tools: a JSON protocol, explained in the
 // system prompt.
 
-import { mergeNeighbours, type PromptOptions, shownTools, withResultNames } from "../messages.ts";
+import { beginning, mergeNeighbours, type PromptOptions, shownTools, withResultNames } from "../messages.ts";
 import { parsePythonJson, pythonJson } from "../python_json.ts";
 import { createReplyParser } from "../reply.ts";
 import type { ChatMessage, ToolChoice, ToolDefinition } from "../types.ts";
@@ -67,8 +67,8 @@ export function jsonProtocol(messages: readonly ChatMessage[], options: PromptOp
     return { role: "assistant", content: parts.filter((part) => part !== "").join("\n\n") };
   });
   if (tools.length === 0) return mergeNeighbours(plain);
-  // After the last system message: all of them become one text, in this order.
-  const at = plain.findLastIndex((message) => message.role === "system") + 1;
+  // After the last system message of the beginning: they become one text, in this order.
+  const at = beginning(plain).findLastIndex((message) => message.role === "system") + 1;
   plain.splice(at, 0, { role: "system", content: instructions(tools, options.toolChoice ?? "auto") });
   return mergeNeighbours(plain);
 }

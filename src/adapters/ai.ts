@@ -13,6 +13,7 @@ import type { ChatEvent, ChatFinish, ChatModel } from "../engine/chat_api.ts";
 import type { Model } from "../engine/model_api.ts";
 import { type AnswerPart, answerParts, contentOf } from "./ai_answer.ts";
 import { type Call, callOf } from "./ai_call.ts";
+import { servingOf } from "./serving.ts";
 
 export type { HotsetProviderOptions } from "./ai_call.ts";
 
@@ -40,12 +41,8 @@ export const hotset: Hotset = Object.assign(
   { languageModel, embeddingModel },
 );
 
-function serving(model: Model | ChatModel): ChatModel {
-  return "serving" in model ? model.serving() : model;
-}
-
 function languageModel(model: Model | ChatModel, { modelId }: HotsetOptions = {}): LanguageModelV4 {
-  const chat = serving(model);
+  const chat = servingOf(model);
   const name = modelId ?? chat.name;
   return {
     specificationVersion: "v4",
@@ -191,7 +188,7 @@ function metadataOf({ seed, stopSequence, timings }: ChatFinish) {
 }
 
 function embeddingModel(model: Model | ChatModel, { modelId }: HotsetOptions = {}): EmbeddingModelV4 {
-  const chat = serving(model);
+  const chat = servingOf(model);
   return {
     specificationVersion: "v4",
     provider: PROVIDER,

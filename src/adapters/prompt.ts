@@ -6,6 +6,7 @@ import type { Model } from "../engine/model_api.ts";
 import { domError, expectsTexts, inputOf, PARAMS, samplingOf } from "./prompt_input.ts";
 import { HotsetSession } from "./prompt_session.ts";
 import type { Availability, CreateOptions, PromptApi } from "./prompt_types.ts";
+import { servingOf } from "./serving.ts";
 
 export type * from "./prompt_types.ts";
 
@@ -35,14 +36,14 @@ export function promptApi(source: Model | ChatModel | PromptSource): PromptApi {
   /** Opens the model once; after a failure the next caller tries again. */
   const opening = (): Promise<ChatModel> => {
     opened ??= (async () => {
-      if (!("open" in source)) return serving(source);
+      if (!("open" in source)) return servingOf(source);
       state = "downloading";
       try {
         const model = await source.open((done, total) => {
           for (const monitor of watching.keys()) tell(monitor, total > 0 ? done / total : 0);
         });
         state = "available";
-        return serving(model);
+        return servingOf(model);
       } catch (error) {
         state = "downloadable";
         opened = null;
@@ -79,10 +80,6 @@ export function promptApi(source: Model | ChatModel | PromptSource): PromptApi {
       }
     },
   };
-}
-
-function serving(model: Model | ChatModel): ChatModel {
-  return "serving" in model ? model.serving() : model;
 }
 
 function initialOf(prompts: CreateOptions["initialPrompts"] & {}) {

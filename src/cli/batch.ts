@@ -30,6 +30,11 @@ interface BatchFlags extends ModelFlags, ReasoningFlags {
 }
 
 const STANDARD = "-";
+/**
+ * Where more pay little: of 96 chats with models/tales, 4 at once take 14.1 s of the CPU, 16 take
+ * 8.4, 32 take 7.5 and 64 take 7.1. There is no client that waits for its first token.
+ */
+const PARALLEL = 32;
 const LINE_LIMIT = 16 * 2 ** 20;
 /** Bytes that are read at once. */
 const CHUNK = 2 ** 18;
@@ -43,7 +48,7 @@ export function addBatch(program: Command, openModel: OpenBatchModel): void {
     .argument("<folder>", MODEL_ARGUMENT)
     .argument("<in>", "the requests, a JSON object a line; - for stdin")
     .argument("<out>", "the file of answers, in the order of the requests; - for stdout")
-    .option("--parallel <count>", "answers computed at once", integer(1, 4096), 16)
+    .option("--parallel <count>", "answers computed at once", integer(1, 4096), PARALLEL)
     .option("--line-limit <size>", "longest line of requests; default: 16MiB", size)
     .option("--quiet", "no progress, no summary");
   addReasoningOptions(addModelOptions(command)).action(

@@ -37,6 +37,17 @@ describe("a language model of the AI SDK", () => {
     expect(hotset.languageModel(fakeModel()).supportedUrls).toEqual({});
   });
 
+  it("asks a model for its serving interface once", () => {
+    let asked = 0;
+    const serving = (): Fake => {
+      asked++;
+      return fakeModel();
+    };
+    const model = { serving } as unknown as Parameters<typeof hotset>[0];
+    for (let i = 0; i < 3; i++) expect(hotset(model).modelId).toBe("fake-mixtral");
+    expect(asked).toBe(1);
+  });
+
   it.each<[string, Partial<LanguageModelV4CallOptions>, object]>([
     [
       "settings",

@@ -7,6 +7,7 @@ import { pageStore } from "./backend/webgpu/tuning/web_store.ts";
 import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
 import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
+import { pulledFiles } from "./hub/web_pull.ts";
 import type { Files, Opened } from "./weights/files.ts";
 import { httpFolderOrFile, pickedFiles } from "./weights/web_files.ts";
 import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
@@ -24,8 +25,12 @@ export {
   type TypedTool,
   tool,
 } from "./engine/schemas.ts";
-export { DeviceError, HotsetError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export { DeviceError, HotsetError, HubError, MemoryError, RequestError, WeightsError } from "./errors.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
+export type { CachedModel, Removal } from "./hub/models.ts";
+export type { Pulled, PullOptions, PullPlan } from "./hub/pull.ts";
+export { cachedModels, prepareRemoval } from "./hub/web_models.ts";
+export { type PagePullOptions, type PageStorage, pageStorage, pull } from "./hub/web_pull.ts";
 export type { Files } from "./weights/files.ts";
 
 /** The default budget of a page: a tab's heap ends at 4 GiB. */
@@ -39,14 +44,14 @@ async function pageGpu(): Promise<PlatformGpu | null> {
   return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
 }
 
-/** A URL, files that the user picked, or a Files of your own. */
+/** A URL, the name of a model that pull() has downloaded, picked files, or a Files of your own. */
 export type Place = string | readonly File[] | Files;
 
 /** As OpenOptions in Node, but for where files are. */
 export interface PageOptions extends Omit<OpenOptions, "tokenizer"> {
   /**
-   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), or those files, whose
-   * tokenizer and chat templates are used in place of the model's own.
+   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), a name, or those files,
+   * whose tokenizer and chat templates are used in place of the model's own.
    */
   readonly tokenizer?: Place;
 }
@@ -60,17 +65,23 @@ function openedOf(place: readonly File[] | Files): Opened {
   return { files: filesOf(place), file: "read" in place || place.length !== 1 ? null : place[0]!.name };
 }
 
+/** What a name or a URL stands for. */
+async function placeOf(text: string): Promise<Opened> {
+  return (await pulledFiles(text)) ?? httpFolderOrFile(text);
+}
+
 /**
  * Opens a model in a page.
  * @param weights the URL of a folder of weights or of a GGUF file (the server must answer range
- * requests for large files), picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
+ * requests for large files), the name of a model that pull() has downloaded (`hf:owner/name`),
+ * picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */
 export function open(weights: Place, { tokenizer, ...options }: PageOptions = {}): Promise<Model> {
   const given = typeof weights === "string" ? null : filesOf(weights);
   const platform: Platform = {
-    files: async (url) => (given ? { files: given, file: null } : httpFolderOrFile(url)),
-    tokenizer: async (url) => (typeof tokenizer === "object" ? openedOf(tokenizer) : httpFolderOrFile(url)),
+    files: async (text) => (given ? { files: given, file: null } : placeOf(text)),
+    tokenizer: async (text) => (typeof tokenizer === "object" ? openedOf(tokenizer) : placeOf(text)),
     gpu: pageGpu,
     mayHaveGpu: true,
     ram: DEFAULT_RAM,

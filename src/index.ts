@@ -49,9 +49,11 @@ export { DeviceError, HotsetError, HubError, MemoryError, RequestError, WeightsE
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
 export { traceHeader, traceLine } from "./experts/trace.ts";
 export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
-export { type CachedModel, cachedModels, prepareRemoval, type Removal } from "./hub/node_models.ts";
+export type { CachedModel, Removal } from "./hub/models.ts";
+export { cachedModels, prepareRemoval } from "./hub/node_models.ts";
 export { isModelName, placeOf } from "./hub/node_place.ts";
-export { type Pulled, type PullOptions, type PullPlan, pull, pulledPath } from "./hub/node_pull.ts";
+export { pull, pulledPath } from "./hub/node_pull.ts";
+export type { Pulled, PullOptions, PullPlan } from "./hub/pull.ts";
 export type { ModelConfig } from "./model/config.ts";
 export type { Architecture } from "./model/family.ts";
 export type { DecodeOptions, EncodeOptions, StreamOptions, Tokenizer, TokenStream } from "./tokenizer/tokenizer.ts";

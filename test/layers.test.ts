@@ -105,7 +105,8 @@ const KNOWS_MORE: Readonly<Record<string, { readonly layers: readonly string[]; 
 
 /** Which files may import which package. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
-  "@huggingface/hub": /^src\/hub\/hub\.ts$/,
+  "@huggingface/hub": /^src\/hub\/look\.ts$/,
+  "hash-wasm": /^src\/hub\/web_writer_worker\.ts$/,
   undici: /^src\/hub\/node_\w+\.ts$/,
   commander: /^src\/cli\//,
   webgpu: /^src\/backend\/webgpu\/device\/node_\w+\.ts$/,

@@ -111,8 +111,18 @@ describe("commands in the documentation", () => {
   });
 });
 
+/** What the browser's build of @huggingface/hub imports. */
+const HUB_PACKAGES = ["@huggingface/xetchunk-wasm", "@huggingface/blake3-jit", "gearhash-jit"];
 /** Names in samples for which the hub on loopback has models/tales. */
 const ON_HUB = ["Qwen/Qwen3-30B-A3B"];
+
+/** The address of a hub, which ends with the test. */
+async function hub(): Promise<string> {
+  const files = Object.fromEntries(
+    readdirSync(join(root, tales)).map((file) => [file, readFileSync(join(root, tales, file))]),
+  );
+  return (await hubServer(Object.fromEntries(ON_HUB.map((repo) => [repo, { files }])))).endpoint;
+}
 
 describe("TypeScript in the documentation", () => {
   const all = samples.filter(({ language }) => language === "ts");
@@ -180,8 +190,16 @@ describe("TypeScript in the documentation", () => {
         `hotset${entry.slice(1)}`,
         file?.slice(1),
       ]);
-      const imports = { ...importsOf(["@huggingface/tokenizers"]), ...Object.fromEntries(own) };
-      const script = readFileSync(join(project, `${name(sample)}.js`), "utf8").replace("export {};", "");
+      const imports = {
+        ...importsOf(["@huggingface/tokenizers", ...HUB_PACKAGES]),
+        // The package says it in its field "browser".
+        "@huggingface/hub": "/node_modules/@huggingface/hub/dist/browser/index.mjs",
+        ...Object.fromEntries(own),
+      };
+      const endpoint = JSON.stringify(await hub());
+      const script = readFileSync(join(project, `${name(sample)}.js`), "utf8")
+        .replace("export {};", "")
+        .replace(/(await pull\("[^"]+", \{)/, `$1 endpoint: ${endpoint}, `);
       const site = await openSite(pageOf(imports, `${script}\nglobalThis.ready = true;`));
       try {
         expect((await site.visit("/isolated")).problems).toEqual([]);
@@ -192,10 +210,7 @@ describe("TypeScript in the documentation", () => {
   );
 
   it.each(inNode.map((sample) => [title(sample), sample] as const))("%s runs", async (_, sample) => {
-    const files = Object.fromEntries(
-      readdirSync(join(root, tales)).map((file) => [file, readFileSync(join(root, tales, file))]),
-    );
-    const { endpoint } = await hubServer(Object.fromEntries(ON_HUB.map((repo) => [repo, { files }])));
+    const endpoint = await hub();
     const env = {
       ...process.env,
       HF_ENDPOINT: endpoint,

@@ -1,8 +1,6 @@
-// The hub's API: what a repository holds at a revision, and requests whose failures say what to do.
+// Requests to the hub, whose failures say what to do.
 
-import { listFiles, modelInfo } from "@huggingface/hub";
 import { HubError } from "../errors.ts";
-import type { ListedFile } from "./listing.ts";
 import type { ModelName } from "./name.ts";
 
 /** Where the hub is, and as whom to ask it. */
@@ -14,12 +12,6 @@ export interface HubOptions {
   readonly fetch: typeof fetch;
 }
 
-/** A repository at one commit. */
-export interface RemoteModel {
-  readonly commit: string;
-  readonly files: readonly ListedFile[];
-}
-
 export class Hub {
   readonly endpoint: string;
   readonly #token: string | null;
@@ -29,34 +21,6 @@ export class Hub {
     this.endpoint = endpoint;
     this.#token = token;
     this.#fetch = fetch;
-  }
-
-  /**
-   * The commit of the name's revision and all its files.
-   * @throws HubError for a name, revision or token that the hub rejects, or no network
-   */
-  async look(name: ModelName, signal: AbortSignal): Promise<RemoteModel> {
-    const asked: typeof fetch = (input, init) => this.request(String(input), name, { ...init, signal });
-    const { repo, revision = "main" } = name;
-    // The library's own check of tokens would reject those of mirrors: request() adds ours.
-    const common = { hubUrl: this.endpoint, fetch: asked };
-    try {
-      const { sha } = await modelInfo({ ...common, name: repo, revision, additionalFields: ["sha"] });
-      if (!/^[0-9a-f]{40}$/.test(sha)) throw new Error(`expected a commit, found ${JSON.stringify(sha)}`);
-      const files: ListedFile[] = [];
-      for await (const entry of listFiles({ ...common, repo, revision: sha, recursive: true })) {
-        if (entry.type !== "file") continue;
-        const { path, size, lfs, oid } = entry;
-        if (lfs) files.push({ path, size: lfs.size, digest: { kind: "sha256", hex: lfs.oid } });
-        else files.push({ path, size, ...(oid && { digest: { kind: "git", hex: oid } }) });
-      }
-      return { commit: sha, files };
-    } catch (error) {
-      if (error instanceof HubError || signal.aborted) throw error;
-      throw new HubError(`${this.endpoint} does not answer as the hub does: ${(error as Error).message}`, 200, {
-        cause: error,
-      });
-    }
   }
 
   /** The address of a file's contents. */

@@ -11,7 +11,11 @@ export { httpFolderOrFile } from "./http_files.ts";
  * private file system).
  */
 export function pickedFiles(picked: readonly File[], label = "picked files"): Files {
-  const byName = new Map(picked.map((file) => [pathOf(file), file]));
+  return namedFiles(new Map(picked.map((file) => [pathOf(file), file])), label);
+}
+
+/** Files by their paths in the folder. */
+export function namedFiles(byName: ReadonlyMap<string, File>, label: string): Files {
   return {
     label,
     list: async (subfolder) => {

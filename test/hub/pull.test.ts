@@ -18,7 +18,8 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { cachedModels, prepareRemoval } from "../../src/hub/node_models.ts";
 import { placeOf } from "../../src/hub/node_place.ts";
-import { type PullOptions, pull, pulledPath } from "../../src/hub/node_pull.ts";
+import { pull, pulledPath } from "../../src/hub/node_pull.ts";
+import type { PullOptions } from "../../src/hub/pull.ts";
 import { commitOf, type Faults, type HubRepo, hubServer } from "../support/hub_server.ts";
 import { generator } from "../support/random.ts";
 

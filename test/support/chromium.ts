@@ -6,7 +6,7 @@ import { open as openFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { posix } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { inRepo } from "./fixtures.ts";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
@@ -71,11 +71,15 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** A browser, and a server whose pages are `html`. */
-export async function openSite(html: string): Promise<Site> {
+/**
+ * A browser, and a server whose pages are `html`.
+ * @param profile the folder where the browser keeps what its pages store; absent: each page is a
+ * visitor of its own, of whom nothing stays
+ */
+export async function openSite(html: string, profile?: string): Promise<Site> {
   const server = serve(html);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const browser: Browser = await chromium.launch({
+  const options = {
     executablePath: CHROMIUM!,
     args: [
       "--no-sandbox",
@@ -89,7 +93,10 @@ export async function openSite(html: string): Promise<Site> {
       "--disable-sync",
       "--no-first-run",
     ],
-  });
+  };
+  const browser: Browser | BrowserContext = await (profile === undefined
+    ? chromium.launch(options)
+    : chromium.launchPersistentContext(profile, options));
   return {
     async visit(path, origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`) {
       const page = await browser.newPage();

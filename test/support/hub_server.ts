@@ -31,7 +31,26 @@ export interface HubServer {
   readonly log: string[];
   /** Bytes that the second host has sent. */
   sent(): number;
+  /** Stores a file that a repository has got meanwhile. */
+  add(bytes: Uint8Array): void;
   readonly faults: Faults;
+}
+
+/** As the hub's and its storage's, which pages of other origins may read. */
+const EXPOSED =
+  "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Count,ETag,Link,Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag,X-Xet-Hash";
+
+/**
+ * Lets pages of other origins read the answer. Returns true if the request only asked whether they
+ * may.
+ */
+function crossOrigin(request: IncomingMessage, response: ServerResponse, origin: string): boolean {
+  response.setHeader("access-control-allow-origin", origin);
+  response.setHeader("access-control-expose-headers", EXPOSED);
+  if (request.method !== "OPTIONS") return false;
+  const headers = { "access-control-allow-headers": "authorization,range", "access-control-max-age": "86400" };
+  response.writeHead(204, headers).end();
+  return true;
 }
 
 /** Files from this size are stored by LFS. */
@@ -84,6 +103,7 @@ export async function hubServer(repos: Readonly<Record<string, HubRepo>>, faults
   };
 
   const cdn = createServer((request, response) => {
+    if (crossOrigin(request, response, "*")) return;
     note("cdn", request);
     const bytes = blobs.get(request.url!.slice(1).split("?")[0]!);
     if (bytes === undefined) return void response.writeHead(403).end("AccessDenied");
@@ -93,6 +113,7 @@ export async function hubServer(repos: Readonly<Record<string, HubRepo>>, faults
   const cdnUrl = (await listen(cdn)).replace("127.0.0.1", "localhost"); // another host, as the hub's
 
   const hub = createServer((request, response) => {
+    if (crossOrigin(request, response, request.headers.origin ?? "https://huggingface.co")) return;
     note("hub", request);
     const url = new URL(request.url!, "http://hub");
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
@@ -147,7 +168,7 @@ export async function hubServer(repos: Readonly<Record<string, HubRepo>>, faults
     response.end("Found");
   });
   const base = await listen(hub);
-  return { endpoint: base, log, sent: () => sent, faults };
+  return { endpoint: base, log, sent: () => sent, add: (bytes) => void blobs.set(sha256(bytes), bytes), faults };
 }
 
 function treeOf(files: HubRepo["files"]): object[] {

@@ -18,8 +18,10 @@ export async function messages(c: Context, service: Service): Promise<Response> 
   const { bodyLimit, keepAliveMs, log } = service;
   const json = await readJson(c.req.raw, bodyLimit);
   const request = anthropicRequest(json);
-  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
-  const head = { id: newId("msg_"), type: "message", role: "assistant", model: work.name };
+  const name = nameIn(c, json);
+  const work = service.begin(c.req.raw, { name, stream: request.stream });
+  // The name that was asked for: Claude Code drops the thinking of answers by another model.
+  const head = { id: newId("msg_"), type: "message", role: "assistant", model: name ?? work.name };
   const options = { ...request.options, signal: work.signal };
   const start = () => wholeCalls(namingField(options.responseFormat, work.model.chat(request.messages, options)));
   if (request.stream) {

@@ -19,12 +19,15 @@ export interface Agent {
 }
 
 export interface Task {
+  /** Whether system messages come in the middle, as Claude Code's do. */
+  readonly reminds: boolean;
   readonly system: string;
   readonly tools: readonly { readonly name: string; readonly description: string; readonly parameters: object }[];
 }
 
 type Send = (path: string, body: object) => Promise<Answered>;
 interface Answered {
+  readonly model: string;
   readonly content: { type: string; id: string }[];
   readonly output: { type: string; call_id: string; id?: string; status?: string }[];
   readonly choices: {
@@ -47,23 +50,27 @@ function sender(app: Hono): Send {
   };
 }
 
-/** Anthropic's messages: a system text that names the request, thinking and inputs sent back. */
-export function claudeCode(app: Hono, { system, tools }: Task): Agent {
+/**
+ * Anthropic's messages: a system text that names the request, inputs and thinking sent back (of the
+ * model that was asked), and now and then a system message behind a result.
+ */
+export function claudeCode(app: Hono, { system, tools, reminds }: Task): Agent {
   const send = sender(app);
   const ephemeral = { cache_control: { type: "ephemeral" } };
-  let messages: { role: string; content: object[] }[] = [];
+  let messages: { role: string; content: string | object[] }[] = [];
   let [asked, id] = [0, ""];
   const turn = async (part: object): Promise<Turn> => {
     messages.push({ role: "user", content: [part] });
+    if (reminds && asked % 5 === 4)
+      messages.push({ role: "system", content: "The list of tasks was not used lately." });
     // The mark of what is to be cached goes with the last message.
-    const marked = messages.map((message, i) =>
-      i < messages.length - 1
-        ? message
-        : { ...message, content: message.content.map((one) => ({ ...one, ...ephemeral })) },
-    );
+    const marked = messages.map(({ role, content }, i) => {
+      if (i < messages.length - 1 || typeof content === "string") return { role, content };
+      return { role, content: content.map((one) => ({ ...one, ...ephemeral })) };
+    });
     const cch = (0x1234 + 7919 * asked++).toString(16).padStart(5, "0");
     const billing = `x-anthropic-billing-header: cc_version=2.1.332.4f1; cc_entrypoint=cli; cch=${cch};`;
-    const { content, usage } = await send("/v1/messages", {
+    const { content, model, usage } = await send("/v1/messages", {
       ...{ model: "m", max_tokens: 4096, thinking: { type: "adaptive" } },
       system: [
         { type: "text", text: billing },
@@ -72,7 +79,7 @@ export function claudeCode(app: Hono, { system, tools }: Task): Agent {
       tools: tools.map(({ parameters, ...tool }) => ({ ...tool, input_schema: parameters })),
       messages: marked,
     });
-    messages.push({ role: "assistant", content });
+    messages.push({ role: "assistant", content: content.filter(({ type }) => model === "m" || type !== "thinking") });
     id = content.find(({ type }) => type === "tool_use")?.id ?? "";
     const cached = usage.cache_read_input_tokens!;
     return { prompt: usage.input_tokens! + cached, cached, answer: usage.output_tokens! };

@@ -30,8 +30,8 @@ export interface Family {
   readonly call: (step: Step) => string;
   readonly last: (thought: string, say: string) => string;
   readonly thinks: boolean;
-  /** Whether a text may stand in front of a call. */
-  readonly says: boolean;
+  /** Whether system messages behind an answer stay there. */
+  readonly keepsPlace: boolean;
 }
 
 /** Qwen3: reasoning is shown behind the last question only. */
@@ -49,7 +49,7 @@ Call with <tool_call>
 {%- set ns = namespace(last=0) %}
 {%- for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}
 {%- for m in messages %}
-{%- if m.role == 'user' %}{{ '<|im_start|>user\\n' + m.content + '<|im_end|>\\n' }}
+{%- if m.role == 'user' or m.role == 'system' and not loop.first %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}
 {%- elif m.role == 'assistant' %}
 {{- '<|im_start|>assistant\\n' }}
 {%- if loop.index0 > ns.last and m.reasoning_content %}{{ '<think>\\n' + m.reasoning_content.strip('\\n') + '\\n</think>\\n\\n' }}{% endif %}
@@ -116,27 +116,27 @@ const jsonCall = ({ name, args }: Step): string => `{"name":"${name}","arguments
 export const FAMILIES: readonly Family[] = [
   {
     name: "Mixtral-8x7B, the JSON protocol",
-    ...{ files: TALES_FILES, template: null, thinks: false, says: false },
+    ...{ files: TALES_FILES, template: null, thinks: false, keepsPlace: true },
     call: (step) => `{"tool_calls":[${jsonCall(step)}]}</s>`,
     last: (_, say) => `${say}</s>`,
   },
   {
     name: "Mixtral-8x22B, Mistral's own calls",
-    ...{ files: CONTROL_FILES, template: null, thinks: false, says: false },
+    ...{ files: CONTROL_FILES, template: null, thinks: false, keepsPlace: false },
     call: ({ name, args }) =>
       `[TOOL_CALLS][{"name":"${name}","arguments":${args},"id":"a${String(args.length).padStart(8, "0")}"}]</s>`,
     last: (_, say) => `${say}</s>`,
   },
   {
     name: "Qwen3",
-    ...{ files: files(QWEN), template: QWEN, thinks: true, says: true },
+    ...{ files: files(QWEN), template: QWEN, thinks: true, keepsPlace: true },
     call: (step) =>
       `<think>\n${step.thought}\n</think>\n\n${step.say}\n\n<tool_call>\n${jsonCall(step)}\n</tool_call><|im_end|>`,
     last: (thought, say) => `<think>\n${thought}\n</think>\n\n${say}<|im_end|>`,
   },
   {
     name: "GLM-4.6",
-    ...{ files: files(GLM), template: GLM, thinks: true, says: true },
+    ...{ files: files(GLM), template: GLM, thinks: true, keepsPlace: true },
     call: ({ thought, say, name, args }) => {
       const pairs = Object.entries(JSON.parse(args) as Record<string, unknown>).map(([key, value]) => {
         const text = typeof value === "string" ? value : JSON.stringify(value);
@@ -148,7 +148,7 @@ export const FAMILIES: readonly Family[] = [
   },
   {
     name: "gpt-oss",
-    ...{ files: files(HARMONY), template: HARMONY, thinks: true, says: false },
+    ...{ files: files(HARMONY), template: HARMONY, thinks: true, keepsPlace: true },
     call: ({ thought, name, args }) =>
       `<|channel|>analysis<|message|>${thought}<|end|><|start|>assistant<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>${args}<|call|>`,
     last: (thought, say) =>

@@ -11,7 +11,7 @@ const RULES = Array.from(
   { length: 90 },
   (_, i) => `Rule ${i}: look at the files of part ${i} before you say what is in them.`,
 );
-const task: Task = {
+const task: Omit<Task, "reminds"> = {
   system: `You help with the work on a house of little bears.\n${RULES.join("\n")}`,
   tools: [
     {
@@ -54,7 +54,7 @@ interface Talk {
 
 async function talk(family: Family, client: typeof codex, states?: number): Promise<Talk> {
   const engine = await scriptedEngine(family.files, family.template, states);
-  const agent = client(createApp(engine.chat), task);
+  const agent = client(createApp(engine.chat), { ...task, reminds: family.keepsPlace });
   const turns: Talk["turns"] = [];
   let before: Turn = { prompt: 0, cached: 0, answer: 0 };
   let steps = 0;

@@ -31,7 +31,7 @@ const start = {
     id: expect.stringMatching(/^msg_/),
     type: "message",
     role: "assistant",
-    model: "fake-mixtral",
+    model: "any", // the name that was asked for
     content: [],
     stop_reason: null,
     stop_sequence: null,

@@ -10,6 +10,7 @@ interface Recorded {
   readonly url: string;
   readonly headers: Record<string, string>;
   readonly body: {
+    model?: string;
     stream?: boolean;
     stream_options?: { include_usage?: boolean };
     tools?: unknown[];
@@ -107,7 +108,7 @@ function anthropicMessage(text: string, { body }: Recorded, calls: boolean): voi
       id: expect.stringMatching(/^msg_/),
       type: "message",
       role: "assistant",
-      model: "fake-mixtral",
+      model: body?.model, // the name that was asked for
       content: [calls ? { type: "tool_use", id: "call00000" } : { type: "text", text: "Hi" }],
       stop_reason: reason,
       usage: { input_tokens: 4, cache_read_input_tokens: 1, output_tokens: expect.any(Number) },

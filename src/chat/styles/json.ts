@@ -52,11 +52,14 @@ export const jsonStyle: CallStyle = {
  * - a call is an assistant's answer that is one object, {"tool_calls": [{"name": ..., "arguments":
  *   {...}}]};
  * - its result is a user message, {"tool_result": {"name": ..., "content": ...}}. Several results
- *   share one message, a paragraph each.
+ *   share one message, a paragraph each;
+ * - a system message behind an answer is the user's, so that the system prompt stays the same.
  */
 export function jsonProtocol(messages: readonly ChatMessage[], options: PromptOptions): ChatMessage[] {
   const tools = shownTools(options);
-  const plain = withResultNames(messages).map((message): ChatMessage => {
+  const { length: begun } = beginning(messages);
+  const plain = withResultNames(messages).map((message, i): ChatMessage => {
+    if (message.role === "system" && i >= begun && tools.length > 0) return { ...message, role: "user" };
     if (message.role === "tool") {
       const { name = null } = message;
       return { role: "user", content: pythonJson({ tool_result: { name, content: jsonOrText(message.content) } }) };

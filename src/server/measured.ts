@@ -51,8 +51,9 @@ export function measuredModel(
         ...options,
         onWarnings: (warnings) => request?.warn(warnings),
         onTurn() {
-          watch.turn(clock() - asked);
-          request?.turn();
+          const ms = clock() - asked;
+          watch.turn(ms);
+          request?.turn(ms);
         },
       },
     );

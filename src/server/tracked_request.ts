@@ -32,8 +32,9 @@ export interface RequestSummary {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;
-  /** Until its first answer's turn came, until the first token, and to the end. */
+  /** The wait of its first answer in the queue. */
   readonly queueMs: number | null;
+  /** To its first token, and to its end. */
   readonly firstTokenMs: number | null;
   readonly ms: number;
 }
@@ -96,9 +97,9 @@ export class TrackedRequest {
     this.#model = model;
   }
 
-  /** The wait of one of its answers in the queue is over. */
-  turn(): void {
-    this.#queueMs ??= this.#now() - this.#begun;
+  /** The wait of one of its answers in the queue is over, after `ms`. */
+  turn(ms: number): void {
+    this.#queueMs ??= ms;
   }
 
   firstToken(): void {

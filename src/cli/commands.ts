@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { open } from "../index.ts";
-import { addBatch, type OpenBatchModel } from "./batch.ts";
+import { addBatch } from "./batch.ts";
 import { addBench } from "./bench.ts";
 import { addChat } from "./chat.ts";
 import { reportOpened, setDebug } from "./debug.ts";
@@ -11,7 +11,7 @@ import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addModels } from "./models.ts";
 import { addQuantize } from "./quantize.ts";
-import { addServe } from "./serve.ts";
+import { addServe, type OpenChat } from "./serve.ts";
 import { addTokenize } from "./tokenize.ts";
 
 /**
@@ -36,9 +36,15 @@ export function createProgram(version: string): Command {
   addTokenize(program);
   addBench(program);
   addDevices(program);
-  const openServing: OpenBatchModel = async (folder, { parallel, queue, ...options }) => {
+  const openServing: OpenChat = async (folder, { parallel, queue, name, ...options }) => {
     const model = reportOpened(await open(folder, options));
-    return { ...model.serving({ parallel, queue }), close: () => model.close() };
+    try {
+      const chat = model.serving({ parallel, queue, ...(name !== undefined && { name }) });
+      return { ...chat, close: () => model.close() };
+    } catch (error) {
+      await model.close();
+      throw error;
+    }
   };
   addServe(program, openServing, version);
   addBatch(program, openServing);

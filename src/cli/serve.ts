@@ -1,12 +1,14 @@
 // `hotset serve`: answers OpenAI's and Anthropic's APIs over HTTP with the model in
-// a weights folder.
+// a weights folder, or with many models.
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
-import type { ChatModel } from "../engine/chat_api.ts";
+import { shareBudget } from "../index.ts";
 import { hostCheck, listenHost, socketPath } from "../server/host_header.ts";
 import type { Log, LogFormat } from "../server/log.ts";
 import type { ListenOptions } from "../server/node_serve.ts";
+import type { ClosableModel } from "../server/pool/serve_pool.ts";
+import { loadOf, type ServedModels, serveOne } from "../server/served.ts";
 import { readKeys } from "./api_keys.ts";
 import { EnvCommand } from "./env_options.ts";
 import { exitSoon, interruptible } from "./interrupt.ts";
@@ -15,6 +17,7 @@ import { modelPlace } from "./model_place.ts";
 import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
+import type { ManyFlags } from "./serve_models.ts";
 import { notifySystemd } from "./systemd.ts";
 import { checked, integer, seconds, size } from "./values.ts";
 
@@ -24,14 +27,16 @@ export interface LoadOptions {
   readonly queue: number;
 }
 
-/** Opens the model. A parameter, so that the command can be tested without weights. */
+/** Opens a model. A parameter, so that the command can be tested without weights. */
 export type OpenChat = (
   folder: string,
-  options: OpenOptions & LoadOptions,
-) => Promise<ChatModel & { close(): Promise<void> }>;
+  options: OpenOptions & LoadOptions & { readonly name?: string },
+) => Promise<ClosableModel>;
 
 const LISTEN = ["port", "host", "cors", "bodyLimit"] as const;
 const DAY = 86_400;
+/** Names of models in the greeting. */
+const MOST_NAMED = 10;
 /** Without running answers closing is quick; it saves statistics of experts. */
 const CLOSING_MS = 10_000;
 /**
@@ -40,7 +45,12 @@ const CLOSING_MS = 10_000;
  */
 const LOG_WAITS = 4 * 2 ** 20;
 
-interface ServeFlags extends ModelFlags, LoadOptions, ReasoningFlags, Pick<ListenOptions, (typeof LISTEN)[number]> {
+interface ServeFlags
+  extends ModelFlags,
+    LoadOptions,
+    ManyFlags,
+    ReasoningFlags,
+    Pick<ListenOptions, (typeof LISTEN)[number]> {
   readonly config?: string;
   readonly allowHost?: readonly string[];
   readonly apiKey?: string;
@@ -49,15 +59,23 @@ interface ServeFlags extends ModelFlags, LoadOptions, ReasoningFlags, Pick<Liste
   /** Seconds. */
   readonly drain: number;
   readonly keepAlive: number;
+  readonly loadWait: number;
   readonly log: LogFormat;
 }
 
-/** @param version hotset's, for /metrics */
-export function addServe(program: Command, openChat: OpenChat, version?: string): void {
+/**
+ * @param version hotset's, for /metrics
+ * @param share the memory budget of many models
+ */
+export function addServe(program: Command, openChat: OpenChat, version?: string, share = shareBudget): void {
   const command = new EnvCommand("serve")
     .copyInheritedSettings(program)
-    .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder")
-    .argument("<folder>", MODEL_ARGUMENT)
+    .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder, or with many")
+    .argument("[models...]", `${MODEL_ARGUMENT}; several are loaded when requests name them`)
+    .option("--models-dir <folder>", "also every model in this folder: folders of weights, GGUF files")
+    .option("--pin <model>", "load this model at the start, and keep it; several are allowed", names)
+    .option("--idle-unload <time>", "unload models that had no request for so long, such as 10m", seconds(0, 366 * DAY))
+    .option("--load-wait <time>", "how long an answer that is not a stream waits for its model", seconds(0, DAY), 300)
     .option("--port <number>", "port to listen on; 0: any free port", integer(0, 65_535), 8080)
     .option("--config <file>", 'a JSON file with options by their names: {"port": 8080}')
     .option(
@@ -105,11 +123,13 @@ export function addServe(program: Command, openChat: OpenChat, version?: string)
     const { config } = command.opts<ServeFlags>();
     if (config !== undefined) await command.readConfig(config);
   });
-  addReasoningOptions(addModelOptions(command)).action(async (folder: string, flags: ServeFlags) => {
+  addReasoningOptions(addModelOptions(command)).action(async (models: readonly string[], flags: ServeFlags) => {
+    if (models.length === 0 && flags.modelsDir === undefined)
+      command.error("missing a model: a weights folder, a GGUF file, a name on the model hub, or --models-dir");
     if (flags.apiKey === "") command.error("--api-key is empty: leave it out, or give a key");
     let drain: (() => void) | null = null;
     const work = (signal: AbortSignal): Promise<void> =>
-      serve(folder, flags, { openChat, version, misspelt: command.misspelt() }, signal, (begin) => {
+      serve(models, flags, { openChat, share, version, misspelt: command.misspelt() }, signal, (begin) => {
         drain = begin;
       });
     await interruptible(work, () => {
@@ -126,13 +146,14 @@ interface Parts {
   readonly openChat: OpenChat;
   readonly version: string | undefined;
   readonly misspelt: ReturnType<EnvCommand["misspelt"]>;
+  readonly share: typeof shareBudget;
 }
 
 /** @param onTerminate called with a function that begins draining, once there is a model */
 async function serve(
-  folder: string,
+  models: readonly string[],
   flags: ServeFlags,
-  { openChat, version = "unknown", misspelt }: Parts,
+  { openChat, share, version = "unknown", misspelt }: Parts,
   signal: AbortSignal,
   onTerminate: (begin: () => void) => void,
 ): Promise<void> {
@@ -152,6 +173,7 @@ async function serve(
     hosts: flags.allowHost ?? [],
     idleMs: flags.keepAlive * 1000,
     answersAtOnce: Math.min(4, parallel),
+    loadWaitMs: flags.loadWait * 1000,
     capacity: { parallel, queue, ...(readyQueue !== undefined && { readyQueue }) },
     onRequest: log.request,
     log: log.error,
@@ -160,22 +182,23 @@ async function serve(
     const failure = await notifySystemd(state, status);
     if (failure !== null) log.warning(failure);
   };
-  let model: Awaited<ReturnType<OpenChat>> | null = null;
+  let served: Serving | null = null;
   let message: string | undefined;
   try {
     // No URL yet: programs that start the server take the first URL in its output as a sign
     // that it answers.
     log.event("listening", { address: server.address, pid: process.pid, version });
     for (const { found, meant } of misspelt) log.warning(`${found} is no option; did you mean ${meant}?`);
-    model = await load(folder, { ...flags, parallel, queue }, openChat, signal);
+    served = await load(models, flags, { openChat, share, log }, signal);
     const terminated = new Promise<void>((resolve) => onTerminate(resolve));
-    server.ready(withDefaults(model, chatDefaults(flags)));
+    server.ready(served.models);
     const loadMs = Math.round(performance.now() - begun);
-    log.event("ready", { url: server.url, model: model.name, context: model.context, load_ms: loadMs });
-    void tellSystemd("READY=1", `${model.name} at ${server.address}`);
-    await print(`${greeting(model, server.url, flags, keys.required)}\n`, signal);
+    log.event("ready", { url: server.url, ...served.ready, load_ms: loadMs });
+    void tellSystemd("READY=1", `${named(served.models)} at ${server.address}`);
+    await print(`${greeting(served.models, server.url, flags, keys.required)}\n`, signal);
     await Promise.race([terminated, aborted(signal)]);
-    log.event("draining", { seconds: flags.drain, ...loadOf(model) });
+    const { running, queued } = loadOf(served.models);
+    log.event("draining", { seconds: flags.drain, running, queued });
     void tellSystemd("STOPPING=1", "finishing answers");
     const finished = await server.drain(flags.drain * 1000, signal);
     if (!finished) message = cutShort(flags.drain, signal);
@@ -185,8 +208,8 @@ async function serve(
   } finally {
     keys.close();
     await server.close(message);
-    await model?.close();
-    if (model) log.event("stopped", {});
+    await served?.close();
+    if (served) log.event("stopped", {});
   }
 }
 
@@ -216,19 +239,35 @@ async function watchedKeys({ apiKey, apiKeyFile }: ServeFlags, log: Log) {
   };
 }
 
-async function load(folder: string, flags: ServeFlags, openChat: OpenChat, signal: AbortSignal) {
-  const progress = loadingProgress(false);
+interface Serving {
+  readonly models: ServedModels;
+  /** What the log says of them when they are ready. */
+  readonly ready: Readonly<Record<string, string | number>>;
+  close(): Promise<void>;
+}
+
+/** One model, which is loaded now; or several, or one that may be unloaded, which come and go. */
+async function load(
+  models: readonly string[],
+  flags: ServeFlags,
+  { openChat, share, log }: Pick<Parts, "openChat" | "share"> & { readonly log: Log },
+  signal: AbortSignal,
+): Promise<Serving> {
   const { parallel, queue } = flags;
-  const options = {
-    ...openOptions(flags),
-    needTokenizer: true,
-    onProgress: progress.update,
-    onTuning: progress.tuning,
-    signal,
-    parallel,
-    queue,
-  };
-  return await openChat(await modelPlace(folder, flags, signal), options).finally(progress.end);
+  const options = { ...openOptions(flags), needTokenizer: true, parallel, queue };
+  const open: OpenChat = async (path, more) => withDefaults(await openChat(path, more), chatDefaults(flags));
+  if (models.length > 1 || flags.modelsDir !== undefined || flags.idleUnload !== undefined) {
+    const { openMany } = await import("./serve_models.ts");
+    const parts = { open: (path: string, more: object) => open(path, { ...options, ...more }), options, share, log };
+    const pool = await openMany(models, flags, parts, signal);
+    const ready = { models: pool.cards().length };
+    return { models: pool, ready, close: () => pool.close("the server is closing") };
+  }
+  const progress = loadingProgress(false);
+  const watched = { ...options, onProgress: progress.update, onTuning: progress.tuning, signal };
+  const model = await open(await modelPlace(models[0]!, flags, signal), watched).finally(progress.end);
+  const ready = { model: model.name, context: model.context };
+  return { models: serveOne(model), ready, close: () => model.close() };
 }
 
 /** Rejects when `signal` aborts. */
@@ -246,13 +285,13 @@ function cutShort(seconds: number, signal: AbortSignal): string {
   return `the server is closing before this answer was finished: ${why}`;
 }
 
-function loadOf(model: ChatModel): { running: number; queued: number } {
-  const { running, queued } = model.metrics();
-  return { running, queued };
-}
-
 function toStderr(line: string): void {
   if (process.stderr.writableLength < LOG_WAITS) process.stderr.write(line);
+}
+
+/** Names of models, also separated by commas. */
+function names(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...text.split(",").map((one) => one.trim())];
 }
 
 function hostName(text: string, before: readonly string[] = []): readonly string[] {
@@ -268,15 +307,23 @@ function origin(text: string, before: readonly string[] = []): readonly string[]
   throw new InvalidArgumentError('Expected an origin, as "https://app.example", or * for any.');
 }
 
+/** The names of the models; of many the first ones. */
+function named(models: ServedModels): string {
+  const ids = models.cards().map(({ id }) => id);
+  const more = ids.length > MOST_NAMED ? ` and ${ids.length - MOST_NAMED} more` : "";
+  return ids.slice(0, MOST_NAMED).join(", ") + more;
+}
+
 /** The address, and a command to try it. */
-function greeting(model: ChatModel, url: string, { host }: ServeFlags, keyed: boolean): string {
+function greeting(models: ServedModels, url: string, { host }: ServeFlags, keyed: boolean): string {
   const base = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
   const socket = socketPath(host ?? "");
   const via = socket === null ? "" : ` --unix-socket ${socket}`;
   const key = keyed ? ` -H "authorization: Bearer $HOTSET_API_KEY"` : "";
-  const body = JSON.stringify({ model: model.name, messages: [{ role: "user", content: "Tell me a story." }] });
+  const { id } = models.cards()[0]!;
+  const body = JSON.stringify({ model: id, messages: [{ role: "user", content: "Tell me a story." }] });
   const lines = [
-    `${model.name} at ${socket ?? url} (OpenAI: ${base}/v1, Anthropic: ${base}); Ctrl-C ends it. Try:`,
+    `${named(models)} at ${socket ?? url} (OpenAI: ${base}/v1, Anthropic: ${base}); Ctrl-C ends it. Try:`,
     `curl${via} ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
   ];
   if (!keyed && !/^(127\.|::1$|localhost$|unix:)/.test(host ?? "127.0.0.1")) {

@@ -47,7 +47,7 @@ export async function ollamaShow(c: Context, { models, bodyLimit }: Service): Pr
     parameters: "",
     template: "",
     details: DETAILS,
-    model_info: { "general.architecture": "moe", "moe.context_length": card.context },
+    model_info: { "general.architecture": "moe", ...(card.context !== null && { "moe.context_length": card.context }) },
     capabilities: ["completion", "tools", "thinking"],
     modified_at: modified(card),
   });

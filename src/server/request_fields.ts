@@ -313,7 +313,7 @@ export const FIELDS: readonly FieldRow[] = [
   onlyTrue(["embeddings"], "normalize normalized", "vectors have the length 1"),
 
   // Fields that make no difference here.
-  harmless(ALL, "model model_id", "any name, or none: there is one model"),
+  harmless(ALL, "model model_id", "which of several models answers; any name, or none, where there is one"),
   harmless(
     ALL,
     "user user_id metadata safety_identifier session_id request_id rid priority",

@@ -26,6 +26,51 @@ async function begun(response: Response): Promise<() => Promise<string>> {
   };
 }
 
+describe("while one of many models is being loaded", () => {
+  it("the server is ready, and answers with others that fit beside it or after it", async () => {
+    const { child, url, until } = startScripted("slow", ["folder"]);
+    await until(/slow, folder at /);
+    const base = await url();
+    expect(await statusOf(base, "/readyz")).toEqual([200, "ready"]);
+    const first = ask(base, "hello", true, {}, "slow");
+    await until('"folder":"slow"');
+    const second = ask(base, "hello", false, {}, "folder");
+    await expect
+      .poll(async () => (await (await fetch(`${base}/health`)).json()) as object)
+      .toMatchObject({ queued: 2 });
+    child.stdin!.write("go");
+    expect(await (await first).text()).toContain("[DONE]");
+    expect(await (await second).json()).toMatchObject({ model: "folder" });
+  });
+
+  it.each<[string, NodeJS.Signals, number]>([
+    ["slow", "SIGTERM", 0],
+    ["stuck", "SIGTERM", 0],
+    ["slow", "SIGINT", 130],
+    ["stuck", "SIGINT", 130],
+  ])("%s, %s ends it and tells what waits: exit code %i", async (model, signal, code) => {
+    const { child, url, until, exit } = startScripted(model, ["folder", "--drain", "0"]);
+    await until(/folder at /);
+    const waiting = ask(await url(), "hello", false, {}, model);
+    await until(`"folder":"${model}"`);
+    child.kill(signal);
+    const answer = await waiting;
+    expect([answer.status, await answer.json()]).toMatchObject([503, { error: { code: "closing" } }]);
+    expect(await exit).toEqual([code, null]);
+  });
+
+  it("a model that cannot be loaded: a line in the log, and the server goes on", async () => {
+    const { child, url, until } = startScripted("broken", ["folder"]);
+    await until(/broken, folder at /);
+    const failing = ask(await url(), "hello", false, {}, "broken");
+    await until('"folder":"broken"');
+    child.stdin!.write("go");
+    expect((await failing).status).toBe(500);
+    await until(/model_failed model=broken reason="broken\/config.json: expected a number"/, "stderr");
+    expect((await ask(await url(), "hello", false, {}, "folder")).status).toBe(200);
+  });
+});
+
 describe("while the model is being loaded", () => {
   it("the server lives, is not ready, and says so to other requests", async () => {
     const { child, url, until } = startScripted("slow");

@@ -4,8 +4,9 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { Interrupted } from "../../src/cli/interrupt.ts";
-import { addServe } from "../../src/cli/serve.ts";
+import { addServe, type OpenChat } from "../../src/cli/serve.ts";
 import { WeightsError } from "../../src/errors.ts";
+import type { SharedBudget } from "../../src/index.ts";
 import { scriptedModel } from "./scripted.ts";
 
 /**
@@ -25,14 +26,21 @@ const FOLDERS: Readonly<Record<string, (signal: AbortSignal) => Promise<unknown>
     }),
 };
 
-const program = new Command("hotset");
-addServe(program, async (folder, options) => {
+const open: OpenChat = async (folder, options) => {
   // A step that takes for ever cannot be closed.
   const close = folder === "unclosable" ? () => never : async () => void process.stdout.write("closed\n");
   console.log(JSON.stringify({ folder, parallel: options.parallel, queue: options.queue, backend: options.backend }));
   if (folder in FOLDERS) await FOLDERS[folder]!(options.signal!);
   return { ...scriptedModel(released), close };
-});
+};
+/** Of several models one fits. */
+const share = async (): Promise<SharedBudget> => {
+  const measure = async () => ({ ram: 1, gpu: 0, weights: 1, context: 4096, options: {} });
+  return { ram: 1, gpu: 0, measure };
+};
+
+const program = new Command("hotset");
+addServe(program, open, undefined, share);
 try {
   await program.parseAsync();
 } catch (error) {

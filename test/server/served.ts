@@ -45,8 +45,8 @@ export function startScripted(folder: string, args: readonly string[] = [], env:
 }
 
 /** Asks for an answer to one word. */
-export function ask(url: string, word: string, stream = true, more: RequestInit = {}): Promise<Response> {
-  const body = JSON.stringify({ model: "m", messages: [{ role: "user", content: word }], stream });
+export function ask(url: string, word: string, stream = true, more: RequestInit = {}, model = "m"): Promise<Response> {
+  const body = JSON.stringify({ model, messages: [{ role: "user", content: word }], stream });
   return fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },

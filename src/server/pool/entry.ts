@@ -105,10 +105,17 @@ export class Entry<M> {
     this.turnEnds = now + turnMs;
   }
 
+  /** Returns the model, to which the entry then refers no more. */
+  leave(): M {
+    const model = this.model!;
+    this.phase = "unloading";
+    this.model = null;
+    return model;
+  }
+
   unloaded(): void {
     this.phase = "unloaded";
     this.progress = 0;
-    this.model = null;
     this.leaving = false;
     this.keepMs = null;
   }

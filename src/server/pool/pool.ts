@@ -161,18 +161,18 @@ export class ModelPool<M> {
   #settle(): void {
     if (this.#settling) return; // by a callback of what is below
     this.#settling = true;
+    let now = this.#now();
     try {
       if (this.#closing) this.#emptyOut();
-      else while (this.#step()) {} // a granted lease changes who may leave
+      else while (this.#step(now)) now = this.#now(); // a granted lease changes what may leave
     } finally {
       this.#settling = false;
     }
-    this.#setTimer();
+    this.#setTimer(now);
   }
 
   /** @returns whether requests got their model: then the plan must be made again */
-  #step(): boolean {
-    const now = this.#now();
+  #step(now: number): boolean {
     const entries = [...this.#entries.values()];
     const waiting = entries
       .filter(({ waiters, phase }) => waiters.size > 0 && phase !== "loading")
@@ -268,7 +268,8 @@ export class ModelPool<M> {
         if (!this.#closing) this.#grantAll(entry);
         this.#settle();
       },
-      (error: unknown) => {
+      async (error: unknown) => {
+        await this.#options.reclaim?.();
         entry.phase = "unloaded";
         entry.stale = true;
         if (this.#closing === null) this.#fail(entry, error);
@@ -278,12 +279,12 @@ export class ModelPool<M> {
   }
 
   #unload(entry: Entry<M>): void {
-    const { model } = entry;
-    entry.phase = "unloading";
+    const model = entry.leave();
     this.#options.onEvent?.("unloading", entry.id, {});
     entry.source
-      .unload(model!)
+      .unload(model)
       .catch((error: unknown) => this.#options.onEvent?.("failed", entry.id, { error }))
+      .then(() => this.#options.reclaim?.())
       .then(() => {
         entry.unloaded();
         this.#options.onEvent?.("unloaded", entry.id, {});
@@ -298,12 +299,14 @@ export class ModelPool<M> {
     if (entries.every(({ phase }) => phase === "unloaded" || phase === "measuring")) this.#onQuiet?.();
   }
 
-  /** Wakes up when the next turn ends or the next idle model is to be unloaded. */
-  #setTimer(): void {
+  /**
+   * Wakes up when the next turn ends or the next idle model is to be unloaded.
+   * @param now when that was last looked at: what became due since then is not yet done
+   */
+  #setTimer(now: number): void {
     this.#stopTimer();
     this.#stopTimer = () => {};
     if (this.#closing) return;
-    const now = this.#now();
     const entries = [...this.#entries.values()];
     const waits = entries.some(({ waiters }) => waiters.size > 0);
     const times = entries.flatMap((entry) => [
@@ -312,7 +315,7 @@ export class ModelPool<M> {
     ]);
     const next = Math.min(...times.filter((time) => time > now));
     if (next === Number.POSITIVE_INFINITY) return;
-    this.#stopTimer = this.#options.clock.after(next - now, () => this.#settle());
+    this.#stopTimer = this.#options.clock.after(Math.max(0, next - this.#now()), () => this.#settle());
   }
 }
 

@@ -11,7 +11,7 @@ export interface PoolModel<M> {
   measure(): Promise<Memory>;
   /** @param onProgress takes the part that is loaded, 0 to 1 */
   load(need: Memory, onProgress: (part: number) => void, signal: AbortSignal): Promise<M>;
-  /** Resolves when its memory is free. */
+  /** Resolves when it is closed. */
   unload(model: M): Promise<void>;
 }
 
@@ -33,6 +33,8 @@ export interface PoolOptions {
   readonly mostWaiting?: number;
   /** The error for a model that `room` cannot hold: the budget less what pinned models take. */
   readonly tooLarge: (id: string, need: Memory, room: Memory) => Error;
+  /** Called when no reference to an unloaded model is left. Resolves when its memory is free. */
+  readonly reclaim?: () => Promise<void>;
   readonly clock: Clock;
   readonly onEvent?: (
     event: PoolEvent,

@@ -7,9 +7,16 @@ import type { Clock, Lease, PoolModel, PoolOptions } from "../../../src/server/p
 
 export class FakeClock implements Clock {
   #now = 0;
+  readonly #creep: number;
   readonly timers = new Set<{ readonly at: number; readonly work: () => void }>();
 
+  /** @param creep milliseconds that pass with every look at the clock */
+  constructor(creep = 0) {
+    this.#creep = creep;
+  }
+
   now(): number {
+    this.#now += this.#creep;
     return this.#now;
   }
 
@@ -25,10 +32,10 @@ export class FakeClock implements Clock {
       const next = [...this.timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
       if (next === undefined) break;
       this.timers.delete(next);
-      this.#now = next.at;
+      this.#now = Math.max(this.#now, next.at);
       next.work();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 }
 
@@ -127,8 +134,9 @@ export function fakePool(
   given: Readonly<Record<string, number | { ram: number; gpu?: number; pinned?: boolean }>>,
   budget: number | Memory,
   options: Partial<PoolOptions> = {},
+  creep = 0,
 ): FakePool {
-  const clock = new FakeClock();
+  const clock = new FakeClock(creep);
   const faults: string[] = [];
   const events: string[] = [];
   const models: Record<string, FakeModel> = {};

@@ -279,6 +279,20 @@ describe("order", () => {
     expect([large, ...others].map(({ waits }) => waits)).toEqual([false, true, true]);
   });
 
+  it("nor while it waits for the end of a turn", async () => {
+    const pool = await with_(fakePool({ large: 10, s: 3, t: 3 }, 10), "s", 5000);
+    const held = pool.ask("s");
+    pool.ask("large");
+    await pool.turn();
+    pool.ask("t"); // its turn would be another one to wait for
+    await pool.turn();
+    expect(pool.there()).toEqual(["s"]);
+    pool.clock.pass(5000);
+    await pool.end(held);
+    await pool.unload("s");
+    expect(pool.there()).toEqual(["large"]);
+  });
+
   it("a model is loaded past one that waits for room if both fit", async () => {
     const pool = fakePool({ a: 5, b: 6, c: 4 }, 10);
     await with_(pool, "a");
@@ -306,6 +320,12 @@ describe("idle models", () => {
     await pool.unload("a");
     expect(pool.there()).toEqual([]);
     expect(pool.clock.timers.size).toBe(0);
+  });
+
+  it.each(Array.from({ length: 8 }, (_, i) => i))("after %i ms, on a clock that moves on meanwhile", async (idleMs) => {
+    const pool = await with_(fakePool({ a: 10 }, 10, { idleMs }, 1), "a");
+    pool.clock.pass(1000);
+    expect(pool.models.a!.unloading).not.toBeNull();
   });
 
   it.each<[string, number, number | null]>([

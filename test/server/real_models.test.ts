@@ -1,0 +1,154 @@
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { shareBudget } from "../../src/index.ts";
+import { inRepo } from "../support/fixtures.ts";
+import { PATIENT } from "../support/patience.ts";
+import { eventsOf } from "./fake_model.ts";
+import { startCommand } from "./served.ts";
+
+/** A folder with models/tales under two names. */
+const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
+const CPU = ["--backend", "cpu", "--weights", "q4", "--threads", "1", "--port", "0"];
+let [need, weights] = [0, 0];
+
+beforeAll(async () => {
+  for (const name of ["one", "two"]) symlinkSync(inRepo("models/tales"), join(folder, name));
+  const budget = await shareBudget({ backend: "cpu", weights: "q4" });
+  ({ ram: need, weights } = await budget.measure(join(folder, "one")));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const start = (...args: string[]) => startCommand(process.execPath, ["dist/src/cli/main.js", "serve", ...args, ...CPU]);
+
+async function post(url: string, path: string, body: object): Promise<Response> {
+  return fetch(`${url}${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+const asked = (model: string, more: object = {}) => ({
+  model,
+  messages: [{ role: "user", content: "Tell me of a fox." }],
+  max_tokens: 12,
+  temperature: 0,
+  ...more,
+});
+
+async function textOf(response: Response): Promise<string> {
+  const events = eventsOf(await response.text()).map(
+    ({ data }) => data as { choices?: { delta: { content?: string } }[] },
+  );
+  return events.map(({ choices }) => choices?.[0]?.delta.content ?? "").join("");
+}
+
+async function states(url: string): Promise<Record<string, string>> {
+  const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string; state: string }[] };
+  return Object.fromEntries(data.map(({ id, state }) => [id, state]));
+}
+
+describe("two models, room for one", () => {
+  it("each is loaded when it is named; both answer the same, whole and streamed, however they mix", async () => {
+    const server = start("--models-dir", folder, "--ram", String(Math.floor(1.5 * need)), "--drain", "0");
+    await server.until(/curl .* -d /);
+    const url = await server.url();
+    expect(await states(url)).toEqual({ one: "unloaded", two: "unloaded" });
+    const whole = async (model: string): Promise<string> => {
+      const response = await post(url, "/v1/chat/completions", asked(model));
+      const { model: by, choices } = (await response.json()) as {
+        model: string;
+        choices: { message: { content: string } }[];
+      };
+      expect([response.status, by]).toEqual([200, model]);
+      return choices[0]!.message.content;
+    };
+    const text = await whole("one");
+    expect(text).not.toBe("");
+    expect(await states(url)).toEqual({ one: "ready", two: "unloaded" });
+    expect(await whole("two")).toBe(text);
+    expect(await states(url)).toEqual({ one: "unloaded", two: "ready" });
+    const mixed = ["one", "two", "one", "two", "two", "one"].map(async (model, i) =>
+      i % 2 === 0 ? textOf(await post(url, "/v1/chat/completions", asked(model, { stream: true }))) : whole(model),
+    );
+    expect(new Set(await Promise.all(mixed))).toEqual(new Set([text]));
+    const other = await post(url, "/api/chat", asked("three"));
+    expect([other.status, await other.json()]).toEqual([
+      404,
+      { error: 'there is no model "three"; there are one, two' },
+    ]);
+    const ps = (await (await fetch(`${url}/api/ps`)).json()) as { models: unknown[] };
+    expect(ps.models.length).toBe(1);
+    // The memory of each is free before the next one is loaded: six kept ones are twice the bound.
+    const resident = async (): Promise<number> => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      return Number(/^process_resident_memory_bytes (\S+)$/m.exec(metrics)![1]);
+    };
+    const before = await resident();
+    for (const model of ["one", "two", "one", "two", "one", "two"]) await whole(model);
+    expect((await resident()) - before).toBeLessThan(3 * weights);
+    server.child.kill("SIGTERM");
+    expect(await server.exit).toEqual([0, null]);
+  });
+});
+
+describe("a budget for both", () => {
+  it("both stay; --pin loads at the start; idle ones leave", async () => {
+    const server = start("--models-dir", folder, "--pin", "two", "--ram", String(3 * need), "--idle-unload", "1s");
+    await server.until(/curl .* -d /);
+    const url = await server.url();
+    await expect.poll(() => states(url), PATIENT).toEqual({ one: "unloaded", two: "ready" });
+    await (await post(url, "/v1/messages", asked("one"))).text();
+    await expect.poll(() => states(url), PATIENT).toEqual({ one: "unloaded", two: "ready" });
+    const log = await server.until(/model_unloaded/, "stderr");
+    expect(log.match(/model_loaded model=\w+/g)).toEqual(["model_loaded model=two", "model_loaded model=one"]);
+  });
+
+  it("one model that may leave is there at the start, and comes back", async () => {
+    const server = start(join(folder, "one"), "--idle-unload", "500ms");
+    await server.until(/curl .* -d /);
+    const url = await server.url();
+    await server.until(/model_loaded/, "stderr");
+    await server.until(/model_unloaded/, "stderr");
+    const answer = await post(url, "/v1/chat/completions", asked("gpt-4"));
+    expect([answer.status, await answer.json()]).toMatchObject([200, { model: "one" }]);
+  });
+});
+
+describe("at the start", () => {
+  it.each<[string, () => string[], RegExp]>([
+    [
+      "a named model that exceeds the budget",
+      () => [join(folder, "one"), join(folder, "two"), "--ram", "4MiB"],
+      /^hotset: one: the memory budget of 4 MiB .* is too small/m,
+    ],
+    [
+      "pinned models that do",
+      () => ["--models-dir", folder, "--pin", "one,two", "--ram", String(Math.floor(1.5 * need))],
+      /--pin: the pinned models take/,
+    ],
+    [
+      "--pin of no model",
+      () => ["--models-dir", folder, "--pin", "three"],
+      /--pin three: there is no model "three"; there are one, two/,
+    ],
+    [
+      "a folder without models",
+      () => ["--models-dir", inRepo("kernels")],
+      /--models-dir .*: expected folders of weights or GGUF files, found none/,
+    ],
+    ["a name that is not on this machine", () => ["hf:no/such", join(folder, "one")], /hf:no\/such.*hotset pull/],
+  ])("%s: one line, exit code 1", async (_, args, message) => {
+    const server = start(...args());
+    expect(await server.exit).toEqual([1, null]);
+    expect(await server.until(/^hotset: /m, "stderr")).toMatch(message);
+  });
+});
+
+it("nothing at all: wrong usage", async () => {
+  const server = start();
+  onTestFinished(() => void server.child.kill());
+  expect(await server.exit).toEqual([2, null]);
+});

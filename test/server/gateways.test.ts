@@ -88,8 +88,15 @@ function ask(socket: string, body: object, headers = {}, onBegin = (_by: string)
   });
 }
 
+interface Running {
+  readonly socket: string;
+  readonly replicas: readonly Served[];
+  /** The address of the first replica. */
+  readonly a: string;
+}
+
 /** Two replicas, and the gateway as src/server/deploy sets it up, on a Unix socket. */
-async function start({ program, file, args }: Gateway): Promise<{ socket: string; replicas: Served[]; a: string }> {
+async function start({ program, file, args }: Gateway): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const replicas = [1, 2].map(() =>
@@ -115,60 +122,75 @@ async function start({ program, file, args }: Gateway): Promise<{ socket: string
 const turns = (said: readonly string[]): object[] =>
   said.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content }));
 
+/** Three turns of a conversation: who answered, and the cached part of each prompt. */
+async function talk(gateway: Gateway, socket: string, name: string): Promise<[by: string[], cached: number[]]> {
+  const said: string[] = [];
+  const by: string[] = [];
+  const cached: number[] = [];
+  for (let turn = 0; turn < 3; turn++) {
+    said.push(`${name}, tell me of the fox and the crow. `.repeat(8));
+    const { headers, body } = gateway.belongs(name);
+    const answer = await ask(socket, { messages: turns(said), max_tokens: 4, ...body }, headers);
+    expect(answer).toMatchObject({ status: 200, whole: true });
+    const { choices, usage } = JSON.parse(answer.text);
+    said.push(choices[0].message.content);
+    by.push(answer.by);
+    cached.push(usage.prompt_tokens_details.cached_tokens / usage.prompt_tokens);
+  }
+  return [by, cached];
+}
+
+/**
+ * Clients that ask again and again; the first replica gets the signal as soon as a stream of it has
+ * begun. Returns the answers that were not whole.
+ */
+async function underLoad({ socket, replicas, a }: Running, signal: NodeJS.Signals): Promise<Asked[]> {
+  let sent = false;
+  const onBegin = (by: string): void => {
+    if (sent || !isFirst(by, a)) return;
+    sent = true;
+    replicas[0]!.child.kill(signal);
+  };
+  const client = async (index: number): Promise<Asked[]> => {
+    const streams = index % 2 === 0;
+    const body = { max_tokens: 32, ignore_eos: true, ...(streams && { stream: true }) };
+    const broken: Asked[] = [];
+    for (let after = 0; after < AFTERWARDS; ) {
+      const messages = turns([`Tell me a story, number ${index}.`]);
+      const answer = await ask(socket, { ...body, messages }, {}, streams ? onBegin : undefined);
+      if (answer.status !== 200 || !answer.whole) broken.push(answer);
+      if (sent) after++;
+    }
+    return broken;
+  };
+  return (await Promise.all(Array.from({ length: CLIENTS }, (_, index) => client(index)))).flat();
+}
+
+const isFirst = (by: string, a: string): boolean => by === "a" || by === a;
+
 describe.each(GATEWAYS)("two replicas behind $name", (gateway) => {
   const skip = existsSync(gateway.program) ? null : `skipped: ${gateway.program} is not on this machine`;
 
-  it.skipIf(skip !== null)(titled("a conversation keeps to the replica that has computed it", skip), async () => {
-    const { socket } = await start(gateway);
-    const talk = async (name: string): Promise<[string[], number[]]> => {
-      const said: string[] = [];
-      const by: string[] = [];
-      const cached: number[] = [];
-      for (let turn = 0; turn < 3; turn++) {
-        said.push(`${name}, tell me of the fox and the crow. `.repeat(8));
-        const { headers, body } = gateway.belongs(name);
-        const answer = await ask(socket, { messages: turns(said), max_tokens: 4, ...body }, headers);
-        expect(answer).toMatchObject({ status: 200, whole: true });
-        const { choices, usage } = JSON.parse(answer.text);
-        said.push(choices[0].message.content);
-        by.push(answer.by);
-        cached.push(usage.prompt_tokens_details.cached_tokens / usage.prompt_tokens);
+  it.skipIf(skip !== null)(
+    titled("a conversation keeps to its replica, which SIGTERM ends without a loss", skip),
+    async () => {
+      const running = await start(gateway);
+      for (const name of ["Ann", "Ben", "Cat"]) {
+        const [by, cached] = await talk(gateway, running.socket, name);
+        expect(new Set(by).size).toBe(1);
+        expect(cached[1]).toBeGreaterThan(0.4);
+        expect(cached[2]).toBeGreaterThan(0.4);
       }
-      return [by, cached];
-    };
-    for (const name of ["Ann", "Ben", "Cat"]) {
-      const [by, cached] = await talk(name);
-      expect(new Set(by).size).toBe(1);
-      expect(cached[1]).toBeGreaterThan(0.4);
-      expect(cached[2]).toBeGreaterThan(0.4);
-    }
-  });
+      expect(await underLoad(running, "SIGTERM")).toEqual([]);
+    },
+  );
 
   it.skipIf(skip !== null)(titled("one is killed: requests without an answer so far are not lost", skip), async () => {
-    const { socket, replicas, a } = await start(gateway);
-    const isFirst = (by: string): boolean => by === "a" || by === a;
-    let killed = false;
-    const onBegin = (by: string): void => {
-      if (killed || !isFirst(by)) return;
-      killed = true;
-      replicas[0]!.child.kill("SIGKILL");
-    };
-    const client = async (index: number): Promise<Asked[]> => {
-      const streams = index % 2 === 0;
-      const body = { max_tokens: 32, ignore_eos: true, ...(streams && { stream: true }) };
-      const lost: Asked[] = [];
-      for (let after = 0; after < AFTERWARDS; ) {
-        const messages = turns([`Tell me a story, number ${index}.`]);
-        const answer = await ask(socket, { ...body, messages }, {}, streams ? onBegin : undefined);
-        const began = streams && answer.status === 200 && answer.text !== "";
-        if (!answer.whole && !began) lost.push(answer);
-        else if (answer.status !== 200) lost.push(answer);
-        if (killed) after++;
-      }
-      return lost;
-    };
-    expect((await Promise.all(Array.from({ length: CLIENTS }, (_, i) => client(i)))).flat()).toEqual([]);
+    const running = await start(gateway);
+    const { socket, replicas, a } = running;
+    const broken = await underLoad(running, "SIGKILL");
+    expect(broken.filter(({ status, text }) => status !== 200 || !text.startsWith("data: "))).toEqual([]);
     expect(await replicas[0]!.exit).toEqual([null, "SIGKILL"]);
-    expect(isFirst((await ask(socket, { messages: turns(["a"]), max_tokens: 1 })).by)).toBe(false);
+    expect(isFirst((await ask(socket, { messages: turns(["a"]), max_tokens: 1 })).by, a)).toBe(false);
   });
 });

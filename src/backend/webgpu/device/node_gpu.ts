@@ -2,6 +2,7 @@
 // used. Node only.
 
 import { describeAdapter } from "./adapter.ts";
+import { pausePolling } from "./node_polling.ts";
 
 /** A WebGPU implementation that has an adapter, and its release. */
 export interface NodeGpu {
@@ -74,9 +75,11 @@ export async function openNodeGpu(adapterName?: string, robust = false): Promise
   pins[PINNED].set(key, held);
   held.users++;
   let released = false;
+  let endPause: (() => void) | null = null;
   const release = async (): Promise<void> => {
     if (released) return;
     released = true;
+    endPause?.();
     held.users--;
     if (held.users > 0) return;
     pins[PINNED]?.delete(key);
@@ -90,7 +93,9 @@ export async function openNodeGpu(adapterName?: string, robust = false): Promise
     await release();
     return null;
   }
-  return { gpu: held.gpu, ...describeAdapter(adapter), release };
+  const info = describeAdapter(adapter);
+  if (info.software) endPause = pausePolling();
+  return { gpu: held.gpu, ...info, release };
 }
 
 /**

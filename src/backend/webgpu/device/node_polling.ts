@@ -56,7 +56,7 @@ export function pausePolling(): () => void {
     installed.users--;
     if (installed.users > 0) return;
     shared[INSTALLED] = undefined;
-    // Somebody else may have put another in its place since.
+    // Another package may have put its own in this place since.
     if (globalThis.setImmediate === installed.paused) globalThis.setImmediate = installed.original;
   };
 }

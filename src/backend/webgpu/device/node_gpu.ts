@@ -75,11 +75,11 @@ export async function openNodeGpu(adapterName?: string, robust = false): Promise
   pins[PINNED].set(key, held);
   held.users++;
   let released = false;
-  let endPause: (() => void) | null = null;
+  let endPause: (() => Promise<void>) | null = null;
   const release = async (): Promise<void> => {
     if (released) return;
     released = true;
-    endPause?.();
+    await endPause?.();
     held.users--;
     if (held.users > 0) return;
     pins[PINNED]?.delete(key);

@@ -8,10 +8,14 @@
 const TURNS = 32;
 /** Milliseconds from one look to the next after that. */
 const PAUSE_MS = 1;
+/** Looks that an end waits for at most: a device that was destroyed has nothing under way by then. */
+const LAST_LOOKS = 20;
 
 interface Installed {
   readonly original: typeof setImmediate;
   readonly paused: typeof setImmediate;
+  /** Looks that are waiting for their timer. */
+  readonly waiting: Set<Promise<void>>;
   users: number;
 }
 
@@ -26,7 +30,7 @@ function isNative(callback: unknown): callback is () => void {
 }
 
 /** Stands for `original`; only what may be Dawn's waits, and only after `TURNS` in a row. */
-function paused(original: typeof setImmediate): typeof setImmediate {
+function paused(original: typeof setImmediate, waiting: Set<Promise<void>>): typeof setImmediate {
   let [turns, last] = [0, 0];
   const schedule = (callback: (...args: unknown[]) => void, ...args: unknown[]): NodeJS.Immediate => {
     if (args.length > 0 || !isNative(callback)) return original(callback, ...args);
@@ -35,28 +39,45 @@ function paused(original: typeof setImmediate): typeof setImmediate {
     turns = now - last > 50 * PAUSE_MS ? 0 : turns + 1;
     last = now;
     if (turns < TURNS) return original(callback);
-    setTimeout(callback, PAUSE_MS);
+    const look = new Promise<void>((resolve) => {
+      setTimeout(() => {
+        waiting.delete(look);
+        callback();
+        resolve();
+      }, PAUSE_MS);
+    });
+    waiting.add(look);
     return undefined as unknown as NodeJS.Immediate; // Dawn keeps none
   };
   // promisify(setImmediate) goes on as it was.
   return Object.defineProperties(schedule, Object.getOwnPropertyDescriptors(original)) as typeof setImmediate;
 }
 
-/** Begins; returns what ends it, once. Those that overlap share one. */
-export function pausePolling(): () => void {
+/**
+ * Begins; returns what ends it, once. Those that overlap share one. The end resolves when no look
+ * waits any more: until then Dawn must be kept, or it is called after it has gone.
+ */
+export function pausePolling(): () => Promise<void> {
   const { setImmediate: present } = globalThis;
-  shared[INSTALLED] ??= { original: present, paused: paused(present), users: 0 };
+  if (!shared[INSTALLED]) {
+    const waiting = new Set<Promise<void>>();
+    shared[INSTALLED] = { original: present, paused: paused(present, waiting), waiting, users: 0 };
+  }
   const installed = shared[INSTALLED];
   installed.users++;
   globalThis.setImmediate = installed.paused;
   let ended = false;
-  return () => {
-    if (ended) return;
-    ended = true;
-    installed.users--;
-    if (installed.users > 0) return;
-    shared[INSTALLED] = undefined;
-    // Another package may have put its own in this place since.
-    if (globalThis.setImmediate === installed.paused) globalThis.setImmediate = installed.original;
+  return async () => {
+    if (!ended) {
+      ended = true;
+      installed.users--;
+      if (installed.users === 0) {
+        shared[INSTALLED] = undefined;
+        // Another package may have put its own in this place since.
+        if (globalThis.setImmediate === installed.paused) globalThis.setImmediate = installed.original;
+      }
+    }
+    // Looks follow each other until all is finished. Those of another adapter may go on.
+    for (let round = 0; round < LAST_LOOKS && installed.waiting.size > 0; round++) await Promise.all(installed.waiting);
   };
 }

@@ -8,7 +8,7 @@
 const TURNS = 32;
 /** Milliseconds from one look to the next after that. */
 const PAUSE_MS = 1;
-/** Looks that an end waits for at most: a device that was destroyed has nothing under way by then. */
+/** Looks that an end waits for at most: a destroyed device has nothing under way by then. */
 const LAST_LOOKS = 20;
 
 interface Installed {

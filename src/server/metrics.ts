@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { engineMetrics } from "./engine_metrics.ts";
 import type { Answering } from "./held_model.ts";
 import { type Answered, measuredModel, OUTCOMES, type Watch } from "./measured.ts";
+import { modelMetrics } from "./model_metrics.ts";
 import { processMetrics } from "./process_metrics.ts";
 import type { ServedModels } from "./served.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
@@ -148,8 +149,9 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     measure: (model, requestOf = () => undefined) => measuredModel(model, watch, requestOf, clock),
     text(models, ready) {
       isReady.set(ready ? 1 : 0);
-      const engine = models ? [engineMetrics(models)] : [];
-      return Registry.merge([registry, ...engine, processMetrics()]).metrics();
+      const engines = models ? [engineMetrics(models)] : [];
+      if (models && !models.one) engines.push(modelMetrics(models));
+      return Registry.merge([registry, ...engines, processMetrics()]).metrics();
     },
   };
 }

@@ -3,6 +3,8 @@
 
 import type { ChatModel } from "../engine/chat_api.ts";
 
+export const MODEL_STATES = ["unloaded", "loading", "ready", "unloading", "failed"] as const;
+
 /** What a server's lists say of a model. */
 export interface ModelCard {
   readonly id: string;
@@ -12,7 +14,7 @@ export interface ModelCard {
   readonly context: number | null;
   /** Bytes that it takes, or would take, in memory; null: not known yet. */
   readonly bytes: number | null;
-  readonly state: "unloaded" | "loading" | "ready" | "unloading" | "failed";
+  readonly state: (typeof MODEL_STATES)[number];
   /** The part that is loaded, 0 to 1, while it is being loaded. */
   readonly progress: number;
   /** Why it failed; else null. */
@@ -20,6 +22,8 @@ export interface ModelCard {
   readonly pinned: boolean;
   /** Requests that wait for it to be loaded. */
   readonly waiting: number;
+  /** How often it was begun to load. */
+  readonly loads: number;
   /** When it is unloaded if no request comes; null: not by itself. */
   readonly expires: Date | null;
   /** The model, if it is loaded. */
@@ -77,6 +81,7 @@ export function serveOne(model: ChatModel): ServedModels {
     reason: null,
     pinned: true,
     waiting: 0,
+    loads: 1,
     expires: null,
     model,
   });

@@ -27,6 +27,7 @@ export class Entry<M> {
   /** Takes no further requests: another model gets its room. */
   leaving = false;
   progress = 0;
+  loads = 0;
   failure: { readonly error: unknown; readonly at: number } | null = null;
   /** By the clock, in milliseconds. */
   grantedAt = 0;
@@ -91,6 +92,7 @@ export class Entry<M> {
 
   begin(): void {
     this.phase = "loading";
+    this.loads++;
     this.progress = 0;
     this.failure = null;
   }

@@ -92,6 +92,7 @@ export class ModelPool<M> {
       model: entry.model,
       held: entry.leases,
       waiting: entry.waiters.size,
+      loads: entry.loads,
       expires: entry.model !== null && entry.leases === 0 ? finite(entry.expires(this.#idleMs)) : null,
     };
   }

@@ -87,7 +87,7 @@ export function servePool(models: readonly ServedModel[], options: ServePoolOpti
   });
 
   function card(id: string): ModelCard {
-    const { phase, progress, error, need, model, waiting, expires } = pool.status(id);
+    const { phase, progress, error, need, model, waiting, loads, expires } = pool.status(id);
     return {
       id,
       created,
@@ -98,6 +98,7 @@ export function servePool(models: readonly ServedModel[], options: ServePoolOpti
       reason: phase === "failed" ? messageOf(error) : null,
       pinned: byId.get(id)!.pinned,
       waiting,
+      loads,
       expires: expires === null ? null : new Date(Date.now() + expires - clock.now()),
       model,
     };

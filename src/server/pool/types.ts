@@ -65,6 +65,8 @@ export interface PoolStatus<M> {
   /** Requests that hold it, and that wait for it. */
   readonly held: number;
   readonly waiting: number;
+  /** How often it was begun to load. */
+  readonly loads: number;
   /** When it will be unloaded if no request comes, by the clock; null: not by itself. */
   readonly expires: number | null;
 }

@@ -185,6 +185,15 @@ describe("lists", () => {
         { name: "b", state: "unloaded" },
       ],
     });
+    const metrics = await (await app.request("/metrics")).text();
+    for (const line of [
+      'hotset_model_state{model="owner/a",state="failed"} 1',
+      'hotset_model_state{model="b",state="unloaded"} 1',
+      'hotset_model_state{model="b",state="ready"} 0',
+      'hotset_model_requests_waiting{model="b"} 0',
+      'hotset_model_loads_total{model="b"} 1',
+    ])
+      expect(metrics.split("\n")).toContain(line);
     const headers = { "anthropic-version": "2023-06-01" };
     expect(await (await app.request("/v1/models", { headers })).json()).toMatchObject({
       data: [{ type: "model", id: "owner/a", state: "failed" }, { id: "b" }],

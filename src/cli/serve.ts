@@ -52,6 +52,7 @@ interface ServeFlags
     ReasoningFlags,
     Pick<ListenOptions, (typeof LISTEN)[number]> {
   readonly config?: string;
+  readonly model?: readonly string[];
   readonly allowHost?: readonly string[];
   readonly apiKey?: string;
   readonly apiKeyFile?: string;
@@ -72,6 +73,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string,
     .copyInheritedSettings(program)
     .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder, or with many")
     .argument("[models...]", `${MODEL_ARGUMENT}; several are loaded when requests name them`)
+    .option("--model <model>", "the same where no argument gives one, as for HOTSET_MODEL; several are allowed", names)
     .option("--models-dir <folder>", "also every model in this folder: folders of weights, GGUF files")
     .option("--pin <model>", "load this model at the start, and keep it; several are allowed", names)
     .option("--idle-unload <time>", "unload models that had no request for so long, such as 10m", seconds(0, 366 * DAY))
@@ -123,7 +125,8 @@ export function addServe(program: Command, openChat: OpenChat, version?: string,
     const { config } = command.opts<ServeFlags>();
     if (config !== undefined) await command.readConfig(config);
   });
-  addReasoningOptions(addModelOptions(command)).action(async (models: readonly string[], flags: ServeFlags) => {
+  addReasoningOptions(addModelOptions(command)).action(async (args: readonly string[], flags: ServeFlags) => {
+    const models = args.length > 0 ? args : (flags.model ?? []);
     if (models.length === 0 && flags.modelsDir === undefined)
       command.error("missing a model: a weights folder, a GGUF file, a name on the model hub, or --models-dir");
     if (flags.apiKey === "") command.error("--api-key is empty: leave it out, or give a key");

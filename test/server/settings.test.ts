@@ -23,8 +23,10 @@ function fileOf(content: unknown): string {
 
 describe("--config", () => {
   it("sets what the command line and the environment leave out", async () => {
-    const config = fileOf({ parallel: 3, queue: 5, backend: "cpu", log: "off", yes: true, drain: null });
-    const { until } = startScripted("folder", ["--config", config, "--queue", "6"], { HOTSET_BACKEND: "webgpu" });
+    const options = { parallel: 3, queue: 5, backend: "cpu", log: "off", yes: true, drain: null, model: "folder" };
+    const args = ["serve", "--port", "0", "--config", fileOf(options), "--queue", "6"];
+    const env = { HOTSET_BACKEND: "webgpu" };
+    const { until } = startCommand(process.execPath, [inRepo("dist/test/server/serve_host.js"), ...args], env);
     expect(await until(" -d ")).toContain('{"folder":"folder","parallel":3,"queue":6,"backend":"webgpu"}');
   });
 
@@ -34,9 +36,9 @@ describe("--config", () => {
       "chat-template-kwargs": { enable_thinking: false },
       drain: "1m",
     });
-    const { url, until } = startScripted("folder", [], { HOTSET_CONFIG: config });
+    const { url, until } = startScripted("folder", [], { HOTSET_CONFIG: config, HOTSET_MODEL: "other" });
     const base = await url();
-    await until(" -d ");
+    expect(await until(" -d ")).toContain('{"folder":"folder"'); // an argument counts more
     const status = (host: string): Promise<number | undefined> =>
       new Promise((resolve, reject) => {
         request(`${base}/v1/models`, { headers: { host } }, (response) => resolve(response.resume().statusCode))

@@ -73,27 +73,35 @@ async function batch(
   // Before the model is loaded, which takes longer.
   const inputSize = await sizeOf(from, to);
   const output = await outputOf(to, from, signal);
-  let done = false;
+  let counts: Counts | null = null;
+  let start = 0;
   try {
     const model = await load(folder, flags, openModel, signal);
+    start = performance.now();
     const progress = batchProgress(inputSize, flags.quiet === true);
     try {
-      const start = performance.now();
-      const input = from === STANDARD ? process.stdin : createReadStream(from, { highWaterMark: CHUNK });
-      const counts = await runBatch(input, output, withDefaults(model, chatDefaults(flags)), {
+      counts = await runBatch(inputOf(from), output, withDefaults(model, chatDefaults(flags)), {
         parallel: flags.parallel,
         lineLimit: flags.lineLimit ?? LINE_LIMIT,
         signal,
         onProgress: progress.update,
         log: (error) => process.stderr.write(`hotset: internal error, please report it: ${stackOf(error)}\n`),
       }).finally(progress.end);
-      done = true;
-      if (!flags.quiet) process.stderr.write(`${summary(counts, to, (performance.now() - start) / 1000)}\n`);
     } finally {
       await model.close();
     }
   } finally {
-    await output.close(done);
+    await output.close(counts !== null);
+  }
+  if (!flags.quiet) process.stderr.write(`${summary(counts, to, (performance.now() - start) / 1000)}\n`);
+}
+
+/** The bytes of the input. @throws RequestError */
+async function* inputOf(from: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* from === STANDARD ? process.stdin : createReadStream(from, { highWaterMark: CHUNK });
+  } catch (error) {
+    throw new RequestError(`${from} cannot be read: ${(error as Error).message}`);
   }
 }
 

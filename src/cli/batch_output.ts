@@ -111,6 +111,7 @@ async function resumed(path: string, input: string, handle: FileHandle, lock: Lo
         // Lines behind the last request belong to another input.
         const { value: line } = done ? await lines.next() : { value: undefined };
         if (line) throw other(line.number);
+        if (done) await handle.datasync().catch((error) => fail(path, error));
         await ahead.close(done);
         await handle.close();
       } finally {

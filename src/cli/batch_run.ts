@@ -112,9 +112,7 @@ export async function runBatch(
     for await (const line of linesOf(input, { limit: lineLimit, digests: true })) {
       stopped.throwIfAborted();
       if (isBlank(line)) continue;
-      const id = requestId(createHash("sha256").update(`${line.digest}\n${model.name}`).digest("hex"));
-      const read = readRequest(id, line.length > line.bytes.length ? null : line.bytes, lineLimit);
-      const request = read.customId === null || seen.add(read.customId) ? read : duplicate(read);
+      const request = requestOf(line, model.name, lineLimit, seen);
       reached ||= !(await output.has(headOf(request)));
       if (!reached) {
         counts.done++;
@@ -123,7 +121,7 @@ export async function runBatch(
         continue;
       }
       await until(room);
-      const slot: Slot = { id, line, answer: null };
+      const slot: Slot = { id: request.id, line, answer: null };
       slots.push(slot);
       bytes += line.bytes.length;
       void answer(slot, request);
@@ -137,9 +135,21 @@ export async function runBatch(
   return counts;
 }
 
-function duplicate({ id, customId }: BatchRequest): BatchRequest {
+/** @param seen the custom_ids of earlier lines */
+function requestOf(line: RawLine, model: string, lineLimit: number, seen: Seen): BatchRequest {
+  const idOf = (...parts: readonly string[]): string =>
+    requestId(
+      createHash("sha256")
+        .update([line.digest, model, ...parts].join("\n"))
+        .digest("hex"),
+    );
+  const bytes = line.length > line.bytes.length ? null : line.bytes;
+  const request = readRequest(idOf(), bytes, lineLimit);
+  const { customId } = request;
+  if (customId === null || seen.add(customId)) return request;
   const message = `custom_id: ${JSON.stringify(customId)} is that of an earlier line; answers are told apart by it`;
-  return { id, customId, call: { code: "duplicate_custom_id", message } };
+  // The earlier line may be the same in all, and its answer another one.
+  return { id: idOf(String(line.number)), customId, call: { code: "duplicate_custom_id", message } };
 }
 
 function isBlank({ bytes, length }: RawLine): boolean {

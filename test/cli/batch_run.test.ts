@@ -138,6 +138,25 @@ describe("a batch", () => {
     expect(existsSync(ahead)).toBe(false);
   });
 
+  it("tells a line that is there twice from the first, whose answer is there before its turn", async () => {
+    const { out, read } = folder();
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const lines = ["a", "b", "b"].map((word) => lineOf(word));
+    const answer = run(lines, out, echoModel({ a: { wait: released } }), { parallel: 2 });
+    await expect.poll(() => readFileSync(`${out}.ahead`, "utf8").split("\n").length).toBe(3);
+    release();
+    expect(await answer).toEqual({ done: 3, before: 0, errors: 1 });
+    expect(said(read())).toMatchObject([
+      { custom_id: "a" },
+      { custom_id: "b", status: 200 },
+      { custom_id: "b", error: "duplicate_custom_id" },
+    ]);
+    expect(await run(lines, out, echoModel())).toMatchObject({ done: 3, before: 3 });
+  });
+
   it("holds a bounded number of requests while one is not answered", async () => {
     const { out } = folder();
     let release = (): void => {};

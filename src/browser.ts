@@ -14,7 +14,7 @@ import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
 
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
-export type { Model } from "./engine/model.ts";
+export type { Model, ServingOptions } from "./engine/model_api.ts";
 export {
   type ChatInput,
   jsonFormat,
@@ -25,8 +25,17 @@ export {
   type TypedTool,
   tool,
 } from "./engine/schemas.ts";
-export { DeviceError, HotsetError, HubError, MemoryError, RequestError, WeightsError } from "./errors.ts";
-export { traceHeader, traceLine } from "./experts/trace.ts";
+export {
+  DeviceError,
+  HotsetError,
+  HubError,
+  MemoryError,
+  type Overflow,
+  RequestError,
+  type RequestErrorDetail,
+  WeightsError,
+} from "./errors.ts";
+export { type TraceHeader, traceHeader, traceLine } from "./experts/trace.ts";
 export type { CachedModel, Removal } from "./hub/models.ts";
 export type { Pulled, PullOptions, PullPlan } from "./hub/pull.ts";
 export { cachedModels, prepareRemoval } from "./hub/web_models.ts";

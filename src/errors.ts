@@ -3,6 +3,7 @@
 
 /** Base of every error that hotset throws on purpose; anything else is a bug. */
 export class HotsetError extends Error {
+  /** The name of the class. */
   override readonly name: string = "HotsetError";
 }
 
@@ -11,6 +12,7 @@ export class HotsetError extends Error {
  * or not supported.
  */
 export class WeightsError extends HotsetError {
+  /** The name of the class. */
   override readonly name = "WeightsError";
 }
 
@@ -18,6 +20,7 @@ export class WeightsError extends HotsetError {
 export interface Overflow {
   /** Tokens of the prompt; a lower bound if it was not counted to its end. */
   readonly tokens: number;
+  /** Positions that there are. */
   readonly context: number;
 }
 
@@ -36,7 +39,9 @@ export interface RequestErrorDetail {
  * a closed model.
  */
 export class RequestError extends HotsetError {
+  /** The name of the class. */
   override readonly name = "RequestError";
+  /** What a program can tell from it. */
   readonly detail: RequestErrorDetail;
   constructor(message: string, detail: RequestErrorDetail = {}) {
     super(message);
@@ -46,21 +51,25 @@ export class RequestError extends HotsetError {
 
 /** A memory budget cannot hold what was asked for, or an allocation failed. */
 export class MemoryError extends HotsetError {
+  /** The name of the class. */
   override readonly name = "MemoryError";
 }
 
 /** There is no room just now, and there will be: the queue is full. Worth another try. */
 export class BusyError extends HotsetError {
+  /** The name of the class. */
   override readonly name = "BusyError";
 }
 
 /** No adapter, a lost device, or a command that the device refused. */
 export class DeviceError extends HotsetError {
+  /** The name of the class. */
   override readonly name = "DeviceError";
 }
 
 /** The model hub cannot be reached, refuses, or sent something else than it promised. */
 export class HubError extends HotsetError {
+  /** The name of the class. */
   override readonly name = "HubError";
   /** The HTTP status; 0 if there was no answer. */
   readonly status: number;

@@ -34,7 +34,7 @@ import { type SharedBudget, shareBudget as share } from "./wiring/shared_budget.
 export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
-export type { Model } from "./engine/model.ts";
+export type { Model, ServingOptions } from "./engine/model_api.ts";
 export {
   type ChatInput,
   jsonFormat,
@@ -45,10 +45,19 @@ export {
   type TypedTool,
   tool,
 } from "./engine/schemas.ts";
-export { DeviceError, HotsetError, HubError, MemoryError, RequestError, WeightsError } from "./errors.ts";
+export {
+  DeviceError,
+  HotsetError,
+  HubError,
+  MemoryError,
+  type Overflow,
+  RequestError,
+  type RequestErrorDetail,
+  WeightsError,
+} from "./errors.ts";
 export type { ExpertStats, LayerStats, TierStats } from "./experts/stats.ts";
-export { traceHeader, traceLine } from "./experts/trace.ts";
-export type { Constraint, Grammar, Grammars } from "./grammar/types.ts";
+export { type TraceHeader, traceHeader, traceLine } from "./experts/trace.ts";
+export type { Constraint, Grammar, Grammars, JoinedSchema, SchemaPart, Written } from "./grammar/types.ts";
 export type { CachedModel, Removal } from "./hub/models.ts";
 export { cachedModels, prepareRemoval } from "./hub/node_models.ts";
 export { isModelName, placeOf } from "./hub/node_place.ts";

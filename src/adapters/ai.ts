@@ -17,6 +17,7 @@ import { servingOf } from "./serving.ts";
 
 export type { HotsetProviderOptions } from "./ai_call.ts";
 
+/** What a model is called. */
 export interface HotsetOptions {
   /** The name that telemetry and results show. Default: that of the model's folder. */
   readonly modelId?: string;
@@ -31,11 +32,13 @@ export interface Hotset {
    * computed side by side; closing `model` ends them.
    */
   (model: Model | ChatModel, options?: HotsetOptions): LanguageModelV4;
+  /** The same as calling it. */
   languageModel(model: Model | ChatModel, options?: HotsetOptions): LanguageModelV4;
   /** An embedding model: embedMany({ model: hotset.embeddingModel(model), ... }). */
   embeddingModel(model: Model | ChatModel, options?: HotsetOptions): EmbeddingModelV4;
 }
 
+/** A language model of a loaded model: `hotset(model)`. */
 export const hotset: Hotset = Object.assign(
   (model: Model | ChatModel, options?: HotsetOptions) => languageModel(model, options),
   { languageModel, embeddingModel },

@@ -12,7 +12,10 @@ export type * from "./prompt_types.ts";
 
 /** How the first create() gets its model. */
 export interface PromptSource {
-  /** @param onProgress to be called with bytes done and in total, as OpenOptions.onProgress is */
+  /**
+   * Opens the model.
+   * @param onProgress to be called with bytes done and in total, as OpenOptions.onProgress is
+   */
   open(onProgress: (done: number, total: number) => void): Promise<Model | ChatModel>;
 }
 

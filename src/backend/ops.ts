@@ -223,18 +223,23 @@ export const RANKED = 256;
 
 /** Bytes that the backend holds now. */
 export interface BackendMemory {
+  /** Weights, tables of RoPE and the like. */
   readonly weights: number;
+  /** Keys and values. */
   readonly kv: number;
+  /** What steps compute in. */
   readonly scratch: number;
 }
 
 /** A description of the backend for users. */
 export interface BackendInfo {
+  /** Which backend it is. */
   readonly backend: "cpu" | "webgpu";
   /** Name of the processor or adapter, if known. */
   readonly device: string;
   /** Whether it is a software WebGPU adapter. */
   readonly software: boolean;
+  /** Threads that compute. */
   readonly threads: number;
   /** Optional features in use, such as "shader-f16" or "subgroups". */
   readonly features: readonly string[];

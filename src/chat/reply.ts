@@ -20,7 +20,9 @@ export type ReplyEvent =
 
 /** The next piece of what the model thinks before it answers, without its marks. */
 export interface ReasoningEvent {
+  /** Tells this event from others. */
   readonly type: "reasoning";
+  /** To be added to what came before. */
   readonly text: string;
 }
 
@@ -28,16 +30,23 @@ export interface ReasoningEvent {
  * A complete call; its arguments follow immediately. `index` counts the calls of the answer from 0.
  */
 export interface ToolCallEvent {
+  /** Tells this event from others. */
   readonly type: "tool_call";
+  /** The call's place in the answer, from 0. */
   readonly index: number;
+  /** Names the call, for the message with its result. */
   readonly id: string;
+  /** The tool's name. */
   readonly name: string;
 }
 
 /** The arguments of the call `index`: a JSON object, which need not follow the tool's schema. */
 export interface ToolArgumentsEvent {
+  /** Tells this event from others. */
   readonly type: "tool_arguments";
+  /** The place of the call in the answer, from 0. */
   readonly index: number;
+  /** To be added to what came before of this call. */
   readonly text: string;
 }
 

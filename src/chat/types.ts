@@ -1,39 +1,56 @@
 // The types of a conversation, independent of the API: messages, tools and tool calls.
 
+/** Instructions that stand above the conversation. */
 export interface SystemMessage {
+  /** Tells this message from others. */
   readonly role: "system";
+  /** The text. */
   readonly content: string;
 }
 
+/** What the user says. */
 export interface UserMessage {
+  /** Tells this message from others. */
   readonly role: "user";
+  /** The text. */
   readonly content: string;
 }
 
+/** What the model has answered. */
 export interface AssistantMessage {
+  /** Tells this message from others. */
   readonly role: "assistant";
+  /** The text; absent beside calls. */
   readonly content?: string;
   /** What the model thought before this answer; templates decide whether to show it again. */
   readonly reasoning?: string;
+  /** The calls that the answer made. */
   readonly toolCalls?: readonly ToolCall[];
 }
 
 /** The result of one call. */
 export interface ToolMessage {
+  /** Tells this message from others. */
   readonly role: "tool";
+  /** What the call returned, as text. */
   readonly content: string;
+  /** The id of the call. */
   readonly toolCallId: string;
   /** Name of the tool. Default: the name in the call that this result belongs to. */
   readonly name?: string;
 }
 
+/** One message of a conversation. */
 export type ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage;
 
+/** A JSON schema as an object. */
 export type JsonSchema = { readonly [key: string]: unknown };
 
+/** A function that the model may call. */
 export interface ToolDefinition {
   /** 1 to 128 letters, digits, "_", "-" and ".". */
   readonly name: string;
+  /** What it does, for the model. */
   readonly description?: string;
   /**
    * JSON schema of the arguments. Without one, or if it is not an object, any
@@ -44,8 +61,11 @@ export interface ToolDefinition {
   readonly strict?: boolean;
 }
 
+/** A call of a tool by the model. */
 export interface ToolCall {
+  /** Names the call, for the message with its result. */
   readonly id: string;
+  /** The tool's name. */
   readonly name: string;
   /** A JSON text, as the model wrote it. */
   readonly arguments: string;

@@ -9,8 +9,12 @@ import type { Constraint } from "../grammar/types.ts";
 import type { KvUsage } from "./kv.ts";
 import type { RoomUsage } from "./room.ts";
 
+export type { BackendInfo, BackendMemory } from "../backend/ops.ts";
 export type { RouteStep } from "../experts/trace.ts";
+export type { KvUsage } from "./kv.ts";
+export type { RoomUsage } from "./room.ts";
 
+/** How to open a model. */
 export interface OpenOptions {
   /** Default "auto": a WebGPU adapter that is not software, else the CPU. */
   readonly backend?: "auto" | "webgpu" | "cpu";
@@ -104,6 +108,7 @@ export interface OpenOptions {
    * read back, and no step runs ahead.
    */
   readonly onRoutes?: (step: RouteStep) => void;
+  /** Aborts loading. */
   readonly signal?: AbortSignal;
 }
 
@@ -135,6 +140,7 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
+/** How to generate: sampling, the end, and what to report. */
 export interface GenerateOptions extends SamplingOptions {
   /** At most this many new tokens; default: what is left of the context. */
   readonly maxTokens?: number;
@@ -167,11 +173,13 @@ export interface GenerateOptions extends SamplingOptions {
    * stay the model's own. From model.grammars, one for each generation, which does not close it.
    */
   readonly constraint?: Constraint;
+  /** Aborts the generation. */
   readonly signal?: AbortSignal;
 }
 
 /** A candidate for a token, and its probability under the model. */
 export interface TopLogprob {
+  /** The token's id. */
   readonly id: number;
   /** Readable text: control tokens by name, incomplete characters as U+FFFD. */
   readonly text: string;
@@ -187,15 +195,18 @@ export interface TopLogprob {
   readonly logprob: number;
 }
 
+/** A token of an answer, and its probability. */
 export interface TokenLogprob extends TopLogprob {
   /**
    * Characters (code points) of the answer's text before the token, or before the character that it
    * is a part of.
    */
   readonly offset: number;
+  /** The most likely tokens at its place, as many as were asked for. */
   readonly top: readonly TopLogprob[];
 }
 
+/** Why a generation ended: a stop text, a token that ends texts, or its length. */
 export type FinishReason = "stop" | "eos" | "length";
 
 /**
@@ -203,6 +214,7 @@ export type FinishReason = "stop" | "eos" | "length";
  * piece the result.
  */
 export interface Piece {
+  /** Text that no later token changes. */
   readonly text: string;
   /** Tokens generated since the last piece, including an EOS that ended the text. */
   readonly ids: readonly number[];
@@ -215,15 +227,21 @@ export interface Piece {
   readonly finish?: GenerationResult;
 }
 
+/** How a generation ended. */
 export interface GenerationResult {
+  /** Why it ended. */
   readonly reason: FinishReason;
   /** The stop text that ended it, if one did. */
   readonly stop?: string;
+  /** Tokens of the prompt. */
   readonly promptTokens: number;
   /** Prompt tokens found in the KV cache: of this session, or of others with the same beginning. */
   readonly cachedTokens: number;
+  /** Tokens that were generated. */
   readonly completionTokens: number;
+  /** Gives the same tokens again, with the same options. */
   readonly seed: number;
+  /** Times in ms, and tokens a second: of the prompt, and of the answer. */
   readonly timings: {
     readonly promptMs: number;
     readonly promptTps: number;
@@ -257,7 +275,9 @@ export interface Session {
   close(): void;
 }
 
+/** What a model is and uses at this moment. */
 export interface ModelStats {
+  /** What computes. */
   readonly backend: BackendInfo;
   /** The formats of the matrices, that of the most bytes first: "q4", "q4_k (with q6_k, q8)". */
   readonly weights: string;
@@ -268,8 +288,11 @@ export interface ModelStats {
   readonly repacked: string | null;
   /** A sentence about a vocabulary that may be read otherwise than it was meant, or null. */
   readonly tokenizerNote: string | null;
+  /** The precision of the KV cache. */
   readonly kv: "f16" | "f32";
+  /** The most positions of a sequence. */
   readonly context: number;
+  /** In bytes. */
   readonly memory: BackendMemory;
   /**
    * Blocks of keys and values of all sessions. No session holds the cached ones: they are evicted
@@ -278,8 +301,11 @@ export interface ModelStats {
   readonly blocks: KvUsage;
   /** Work that waits for room in the KV cache, and counters of evictions. */
   readonly room: RoomUsage;
+  /** What opening it took, in ms. */
   readonly loadMs: number;
+  /** How many there are, and how many of them a token uses. */
   readonly parameters: { readonly total: number; readonly active: number };
+  /** Sessions that are open. */
   readonly sessions: number;
   /** Null where every expert is in the memory that steps are computed in. */
   readonly experts: ExpertStats | null;

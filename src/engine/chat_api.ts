@@ -7,9 +7,12 @@ import type { ExpertStats } from "../experts/stats.ts";
 import type { GenerateOptions } from "./api.ts";
 import type { ChatEvent } from "./events.ts";
 
+export type { ReasoningEvent, ToolArgumentsEvent, ToolCallEvent } from "../chat/reply.ts";
+export type { AssistantMessage, JsonSchema, SystemMessage, ToolMessage, UserMessage } from "../chat/types.ts";
 export type { ChatEvent, ChatFinish } from "./events.ts";
 export type { ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinition };
 
+/** What an answer must be: it is enforced while the answer is written. */
 export type ResponseFormat =
   | { readonly type: "text" }
   | { readonly type: "json" }
@@ -23,12 +26,15 @@ export type ResponseFormat =
   /** One of these texts. */
   | { readonly type: "choice"; readonly choices: readonly string[] };
 
+/** How to answer a conversation. */
 export interface ChatOptions extends GenerateOptions {
+  /** What the model may call. */
   readonly tools?: readonly ToolDefinition[];
   /** Default "auto" where there are tools. */
   readonly toolChoice?: ToolChoice;
   /** Whether an answer may hold several tool calls. Default true. */
   readonly parallelToolCalls?: boolean;
+  /** Default: free text. */
   readonly responseFormat?: ResponseFormat;
   /**
    * Called before the first event with the parts of the response format that constrain nothing
@@ -49,6 +55,7 @@ export interface ChatOptions extends GenerateOptions {
 export interface ChatMetrics {
   /** Requests that wait for their turn, and requests that have it. */
   readonly queued: number;
+  /** Requests that have their turn. */
   readonly running: number;
   /**
    * Running requests that wait for room in the KV cache, before they begin or because
@@ -65,6 +72,7 @@ export interface ChatMetrics {
    * again after that.
    */
   readonly suspensions: number;
+  /** Tokens that were computed again after an eviction. */
   readonly recomputedTokens: number;
   /** In bytes. */
   readonly memory: BackendMemory;
@@ -72,6 +80,7 @@ export interface ChatMetrics {
   readonly experts: ExpertStats | null;
 }
 
+/** A model as servers use it. */
 export interface ChatModel {
   /** The model's name in answers: that of its folder by default. */
   readonly name: string;
@@ -105,11 +114,13 @@ export interface ChatModel {
   ): number;
   /** `special`: with BOS in front, where the model's prompts begin with it. */
   tokenize(text: string, special: boolean): number[];
+  /** Ids to text, control tokens by name. */
   detokenize(ids: readonly number[]): string;
   /** The pooled hidden state [D] of a text, and the text's length in tokens. */
   embed(
     input: string | readonly number[],
     signal?: AbortSignal,
   ): Promise<{ readonly embedding: Float32Array; readonly tokens: number }>;
+  /** The load at this moment. */
   metrics(): ChatMetrics;
 }

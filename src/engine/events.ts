@@ -28,7 +28,9 @@ export type ChatEvent =
 
 /** How an answer ended. Times are in ms, see GenerationResult. */
 export interface ChatFinish {
+  /** Tells this event from others. */
   readonly type: "finish";
+  /** Why the answer ended. */
   readonly reason: "stop" | "length" | "tool_calls";
   /** The one of the `stop` texts that ended it. */
   readonly stopSequence?: string;
@@ -42,6 +44,8 @@ export interface ChatFinish {
     readonly completionTokens: number;
     readonly reasoningTokens?: number;
   };
+  /** Gives the same answer again, with the same options. */
   readonly seed: number;
+  /** Times in ms, and tokens a second. */
   readonly timings: GenerationResult["timings"];
 }

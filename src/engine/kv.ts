@@ -115,9 +115,13 @@ export interface BlockPool {
 export interface KvUsage {
   /** Positions of a block. */
   readonly blockSize: number;
+  /** The most blocks that there can be. */
   readonly most: number;
+  /** Blocks that there are. */
   readonly blocks: number;
+  /** Blocks that hold nothing. */
   readonly free: number;
+  /** Blocks that are only kept for reuse. */
   readonly cached: number;
   /** The same of panes, where layers have windows. */
   readonly panes?: { readonly most: number; readonly panes: number; readonly cached: number };

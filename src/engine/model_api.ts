@@ -22,6 +22,7 @@ export interface Model {
    * @throws RequestError for a model without one (a synthetic model), which takes token ids only
    */
   readonly tokenizer: Tokenizer;
+  /** A new sequence of tokens. Sessions of a model share its steps and equal beginnings. */
   session(): Session;
   /**
    * Answers a conversation, by the folder's chat template or Mistral's own rules: text and tool
@@ -59,11 +60,13 @@ export interface Model {
    * @throws RequestError for ids that do not fit, and for none
    */
   embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
+  /** What the model is and uses at this moment. */
   stats(): ModelStats;
   /** Frees everything; running generations reject. Safe to call twice. */
   close(): Promise<void>;
 }
 
+/** How many requests a served model takes. */
 export interface ServingOptions extends Partial<QueueOptions> {
   /** The model's name in answers; default: the name of its folder. */
   readonly name?: string;

@@ -25,6 +25,7 @@ const SHARE = 256;
 const OF_CACHE = 1 / 16;
 const OF_TOKENS = 1 / 8;
 
+/** Work that waits for room in the KV cache, and what evictions have cost. */
 export interface RoomUsage {
   /** Answers and other work waiting for room. */
   readonly waiting: number;

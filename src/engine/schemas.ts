@@ -13,11 +13,13 @@ export type Schema<Input = unknown, Output = Input> = StandardTypedV1<Input, Out
 
 /** A tool whose parameters a schema describes. */
 export interface SchemaTool extends Omit<ToolDefinition, "parameters"> {
+  /** The schema of the arguments. */
   readonly parameters: Schema;
 }
 
 /** ChatOptions, with schemas in place of JSON schemas: in tools, and in a "json_schema" format. */
 export interface ChatInput extends Omit<ChatOptions, "tools"> {
+  /** What the model may call. */
   readonly tools?: readonly (ToolDefinition | SchemaTool)[];
 }
 
@@ -39,7 +41,9 @@ export type TypedFormat<Output> = Extract<ResponseFormat, { type: "json_schema" 
 /** A schema that also validates. */
 type Validating<Output> = StandardSchemaV1<unknown, Output>;
 
+/** A tool, and the schema of its arguments. */
 export interface ToolOptions<Output> extends Omit<ToolDefinition, "parameters"> {
+  /** Converts to JSON Schema, and validates. */
   readonly schema: Validating<Output>;
   /** JSON schema that the model is shown and held to. Default: that of `schema`. */
   readonly parameters?: ToolDefinition["parameters"];

@@ -17,6 +17,7 @@ export interface Policy {
 export interface CacheCounters {
   /** Experts used, counted once a step, that were in a slot, and that were not. */
   hits: number;
+  /** Those that were not in a slot. */
   misses: number;
   /** Misses that were admitted to a slot. */
   admissions: number;

@@ -6,6 +6,7 @@ import type { CacheCounters, LayerCache } from "./layer_cache.ts";
  * One layer of a tier. Counts an expert once for each step that uses it: routed = hits + misses.
  */
 export interface LayerStats extends Readonly<CacheCounters> {
+  /** Experts that steps used. */
   readonly routed: number;
   /** Experts that have a slot now. */
   readonly residents: readonly number[];
@@ -15,6 +16,7 @@ export interface LayerStats extends Readonly<CacheCounters> {
 export interface TierStats {
   /** Resident experts of each layer; in RAM some layers have one more. */
   readonly slots: number;
+  /** Of each layer. */
   readonly layers: readonly LayerStats[];
   /**
    * Bytes moved into the tier, by cause. `wasted` is the part of `prefetch` that was never used.
@@ -22,6 +24,7 @@ export interface TierStats {
   readonly bytes: Readonly<Record<"demand" | "admission" | "prefetch" | "wasted", number>>;
 }
 
+/** What offloading has done since the model was opened. */
 export interface ExpertStats {
   /** Experts of a layer. */
   readonly experts: number;

@@ -11,16 +11,21 @@
 
 import { RequestError } from "../errors.ts";
 
+/** What a trace is of. */
 export interface TraceHeader {
   /** The model that ran: a folder or a synthetic URL. */
   readonly model: string;
+  /** L, layers with experts. */
   readonly layers: number; // L
+  /** E, experts of a layer. */
   readonly experts: number; // E
+  /** K, experts of a token. */
   readonly k: number; // K
 }
 
 /** The experts that a step of T tokens chose. */
 export interface RouteStep {
+  /** T, the tokens of the step. */
   readonly tokens: number; // T
   /** Sequences that the tokens belong to: T in a decoding step, fewer in a prompt's chunk. */
   readonly sequences: number;

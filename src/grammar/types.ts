@@ -29,7 +29,9 @@ export interface Grammar {
 
 /** A schema that refers to others as "#/$defs/<name>", each of them a document of its own. */
 export interface JoinedSchema {
+  /** The schema that refers to the others. */
   readonly schema: object;
+  /** The others. */
   readonly parts: readonly SchemaPart[];
   /** What is written instead of a value of the schema, which then only holds the parts. */
   readonly written?: readonly Written[];
@@ -47,10 +49,13 @@ export type Written =
   /** `of`, repeated min to max times; null: without end. */
   | { readonly of: readonly Written[]; readonly min: number; readonly max: number | null };
 
+/** A schema that others refer to. */
 export interface SchemaPart {
+  /** Its name in references. */
   readonly name: string;
   /** Its name in messages. */
   readonly label: string;
+  /** The schema. */
   readonly schema: unknown;
   /**
    * Its values are objects, and keywords that cannot be enforced are dropped. Otherwise such a

@@ -9,11 +9,13 @@ import { type ModelName, nameText } from "./name.ts";
 export interface CachedModel {
   /** As a user types it: owner/name, or hf:owner/name/file.gguf. */
   readonly name: string;
+  /** The commit of the repository. */
   readonly commit: string;
   /** Branches and tags that stand for the commit. */
   readonly refs: readonly string[];
   /** What open() takes. */
   readonly path: string;
+  /** Of all its files. */
   readonly bytes: number;
   /** When the newest of its files came. */
   readonly modified: Date;
@@ -21,9 +23,11 @@ export interface CachedModel {
 
 /** What removing a model would free. */
 export interface Removal {
+  /** What would be removed. */
   readonly name: string;
   /** In bytes; what other models share is not counted. */
   readonly bytes: number;
+  /** Removes it. Returns the bytes that became free. */
   remove(): Promise<number>;
 }
 

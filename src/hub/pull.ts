@@ -11,14 +11,19 @@ import { type ModelName, nameText, parseName } from "./name.ts";
 export interface PullPlan {
   /** As parseName() read it. */
   readonly name: string;
+  /** "owner/name" */
   readonly repo: string;
+  /** The commit that its revision stands for now. */
   readonly commit: string;
+  /** Files that the model needs. */
   readonly files: number;
   /** Of all files, and of those that are still to come, in bytes. */
   readonly bytes: number;
+  /** Bytes that are still to come. */
   readonly missing: number;
 }
 
+/** How to download a model. */
 export interface PullOptions {
   /** Called before anything large is downloaded; false ends the pull with a RequestError. */
   readonly confirm?: (plan: PullPlan) => boolean | Promise<boolean>;
@@ -28,9 +33,11 @@ export interface PullOptions {
   readonly connections?: number;
   /** Also compares files that are there already with the hub's checksums. */
   readonly verify?: boolean;
+  /** Aborts the pull; what has come stays. */
   readonly signal?: AbortSignal;
 }
 
+/** A model that is there whole. */
 export interface Pulled extends PullPlan {
   /** What open() takes. */
   readonly path: string;

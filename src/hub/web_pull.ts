@@ -26,6 +26,7 @@ export interface PagePullOptions extends PullOptions {
 
 /** What the browser lets this page's origin store. In bytes, all that it stores together. */
 export interface PageStorage {
+  /** What is stored. */
   readonly used: number;
   /** The most; browsers change it with the room on the disk. */
   readonly quota: number;

@@ -8,12 +8,19 @@ import { readStoredFormats, type StoredFormats } from "./stored_formats.ts";
 
 /** The checked fields of config.json, under config.json's own names. */
 export interface ModelConfig {
+  /** The family's name. */
   readonly model_type: string;
+  /** D, numbers of a position between layers. */
   readonly hidden_size: number;
+  /** L, layers. */
   readonly num_hidden_layers: number;
+  /** K, experts of a token. */
   readonly num_experts_per_tok: number;
+  /** V, ids. */
   readonly vocab_size: number;
+  /** The most positions of a sequence. */
   readonly max_position_embeddings: number;
+  /** Ids that end a text. */
   readonly eos_token_id: readonly number[];
   readonly [field: string]: ConfigValue;
 }

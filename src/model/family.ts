@@ -42,10 +42,7 @@ export interface LayerArchitecture {
   } | null;
   /** The feed-forward layer that a dense layer has in place of experts. */
   readonly dense: { readonly intermediate: number } | null;
-  /**
-   * Shared experts, side by side, whose output is added to that of the router's; gated: times
-   * sigmoid(gate . x).
-   */
+  /** Shared experts, added to those of the router; gated: times sigmoid(gate . x). */
   readonly shared: { readonly intermediate: number; readonly gated: boolean } | null;
 }
 
@@ -72,7 +69,9 @@ export type Biased = "qkv" | "o" | "gate" | "experts" | "ffn" | "head";
 export interface Architecture {
   /** The fields of config.json. */
   readonly config: ModelConfig;
+  /** V, ids. */
   readonly vocab: number; // V
+  /** D, numbers of a position between layers. */
   readonly hidden: number; // D
   /** The most positions of a sequence. */
   readonly context: number;
@@ -88,6 +87,7 @@ export interface Architecture {
   readonly tied: boolean;
   /** Products with biases; absent: none. */
   readonly biases?: readonly Biased[];
+  /** What each layer is made of. */
   readonly layers: readonly LayerArchitecture[]; // [L]
   /** The formats of a packed folder's matrices (`hotset quantize`), or null. */
   readonly stored: StoredFormats | null;

@@ -67,6 +67,7 @@ export const MIXES = {
   },
 } as const satisfies Readonly<Record<string, Mix>>;
 
+/** A mix of formats, by its name. */
 export type MixName = keyof typeof MIXES;
 
 /**

@@ -2,6 +2,7 @@
 
 import type { Merges } from "./merges.ts";
 
+/** How to encode a text. */
 export interface EncodeOptions {
   /** Put BOS in front. Default: as the folder's tokenizer does (`addBos`). */
   readonly addBos?: boolean;
@@ -17,11 +18,13 @@ export interface EncodeOptions {
   readonly seal?: string;
 }
 
+/** How to decode ids. */
 export interface DecodeOptions {
   /** Leave control tokens and <unk> out of the text. Default true. */
   readonly skipSpecialTokens?: boolean;
 }
 
+/** How to decode ids one by one. */
 export interface StreamOptions extends DecodeOptions {
   /**
    * Tokens before the first one pushed: the text continues theirs, so its first space is kept.
@@ -41,9 +44,11 @@ export interface TokenStream {
   end(): string;
 }
 
+/** From text to ids and back. */
 export interface Tokenizer {
   /** Ids are 0..vocabSize-1, added tokens included; a few of them may be unused. */
   readonly vocabSize: number;
+  /** The token that begins a text; null: there is none. */
   readonly bosId: number | null;
   /**
    * Tokens that end a text according to the tokenizer's own files. generation_config.json
@@ -64,6 +69,7 @@ export interface Tokenizer {
    * @throws RequestError for ids that are not whole numbers from 0
    */
   decode(ids: readonly number[], options?: DecodeOptions): string;
+  /** Decodes ids one by one. */
   stream(options?: StreamOptions): TokenStream;
   /**
    * The piece as the tokenizer's file spells it ("▁the", "<0x0A>", "</s>"), or null for

@@ -17,6 +17,7 @@ import { MEASURED } from "../weights/synthetic_shapes.ts";
 export interface ExpertRates {
   /** The model of the expert, in q4. */
   readonly model: string;
+  /** Of one expert. */
   readonly bytes: number;
   /** Computing on the CPU, for one token and for each of many. */
   readonly cpu: { readonly one: number; readonly each: number };
@@ -30,6 +31,7 @@ export interface KernelChoices {
   readonly model: string;
   /** The format of its matrices. */
   readonly weights: string;
+  /** What the measuring took. */
   readonly ms: number;
   /** Problem -> variant, as the tuner has them. */
   readonly found: Readonly<Record<string, unknown>>;

@@ -36,6 +36,7 @@ export type { MixName };
 /** Names of mixes. */
 export const MIXES = Object.keys(TABLE) as readonly MixName[];
 
+/** How to quantize. */
 export interface QuantizeOptions {
   /**
    * The format of all weights; "f16" and "f32" only change the layout. Default: each matrix keeps
@@ -61,6 +62,7 @@ export interface QuantizeOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What has been written. */
 export interface Quantized {
   /** In words: "q4", "q4_k (with q6_k, q8)". */
   readonly weights: string;
@@ -68,9 +70,11 @@ export interface Quantized {
   readonly roundedAgain: readonly string[];
   /** Bytes of all safetensors files. */
   readonly bytes: number;
+  /** How many of them there are. */
   readonly files: number;
   /** Bytes that this call has written: fewer if it resumed an earlier one. */
   readonly written: number;
+  /** What it took. */
   readonly ms: number;
 }
 

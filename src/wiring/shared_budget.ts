@@ -19,6 +19,7 @@ const SHARED_POSITIONS = 16_384;
 export interface ModelNeed {
   /** Bytes of RAM and of GPU memory. */
   readonly ram: number;
+  /** Of a GPU, in bytes. */
   readonly gpu: number;
   /** Bytes of all weights, wherever they are kept. */
   readonly weights: number;
@@ -32,6 +33,7 @@ export interface ModelNeed {
 export interface SharedBudget {
   /** In bytes; 0 GPU memory where the CPU computes. */
   readonly ram: number;
+  /** In bytes; 0 where the CPU computes. */
   readonly gpu: number;
   /**
    * What a model takes: its weights as precise as the whole budget allows, a KV cache for 16,384

@@ -54,7 +54,7 @@ export function pipedOutput(
 export async function openDevice(path: string): Promise<BatchOutput> {
   const handle = await open(path, "w").catch((error) => fail(path, error));
   return pipedOutput(
-    (text) => handle.appendFile(text).catch((error) => fail(path, error)),
+    (text) => handle.appendFile(text).catch((error) => fail(path, error, false)),
     () => handle.close(),
   );
 }
@@ -193,10 +193,11 @@ async function* chunksOf(path: string): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path);
 }
 
-function fail(path: string, error: unknown): never {
+/** @param kept whether what was written can be gone on from */
+function fail(path: string, error: unknown, kept = true): never {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === undefined) throw error;
   const why = code === "ENOENT" ? "there is no such folder" : code === "ENOSPC" ? "the disk is full" : message;
-  const kept = code === "ENOSPC" ? "; what is written is kept, and the same command goes on from there" : "";
-  throw new RequestError(`${path} cannot be written: ${why}${kept}`);
+  const rest = kept && code === "ENOSPC" ? "; what is written is kept, and the same command goes on from there" : "";
+  throw new RequestError(`${path} cannot be written: ${why}${rest}`);
 }

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { openOutput } from "../../src/cli/batch_output.ts";
+import { openDevice, openOutput } from "../../src/cli/batch_output.ts";
 import { progressText } from "../../src/cli/batch_progress.ts";
 import { type Counts, runBatch } from "../../src/cli/batch_run.ts";
 import { linesOf } from "../../src/cli/line_reader.ts";
@@ -205,6 +205,12 @@ describe("a batch", () => {
     rmSync(out);
     const output = await openOutput(out, "in.jsonl");
     await expect(run(LINES, out, echoModel())).rejects.toThrow(/process \d+ .* is writing/);
+    await output.close(false);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("ends where the output is full (needs /dev/full, which Linux has)", async () => {
+    const output = await openDevice("/dev/full");
+    await expect(output.write("a", "text")).rejects.toThrow(/^\/dev\/full cannot be written: the disk is full$/);
     await output.close(false);
   });
 

@@ -34,19 +34,22 @@ export function holdModel(
   waitMs: number,
 ): HeldModel {
   const { stream = false, keepMs } = wanted;
-  const limit = new AbortController();
+  const wait = new AbortController();
   const granted = (lease: ModelLease): ModelLease => {
     if (keepMs !== undefined) models.keepFor(id, keepMs);
     return lease;
   };
-  const got = models.lease(id, AbortSignal.any([signal, limit.signal]));
+  const got = models.lease(id, wait.signal);
   if (!(got instanceof Promise)) {
     const { model, release } = granted(got);
     return { answering: model, loaded: async () => model, release };
   }
+  const onAbort = (): void => wait.abort(abortReason(signal));
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
   let released = false;
   let lease: ModelLease | null = null;
-  const late = (): void => limit.abort(tooLate(models, id, waitMs));
+  const late = (): void => wait.abort(tooLate(models, id, waitMs));
   const timer = stream || !Number.isFinite(waitMs) ? undefined : setTimeout(late, waitMs);
   const model = got.then(
     (one) => {

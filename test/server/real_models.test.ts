@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { shareBudget } from "../../src/index.ts";
 import { inRepo } from "../support/fixtures.ts";
+import { hubServer } from "../support/hub_server.ts";
 import { PATIENT } from "../support/patience.ts";
 import { eventsOf } from "./fake_model.ts";
 import { startCommand } from "./served.ts";
@@ -118,6 +119,24 @@ describe("a budget for both", () => {
 });
 
 describe("at the start", () => {
+  it("a model of the hub is downloaded, with --yes; requests download nothing", async () => {
+    const tales = inRepo("models/tales");
+    const files = Object.fromEntries(readdirSync(tales).map((name) => [name, readFileSync(join(tales, name))]));
+    const hub = await hubServer({ "acme/tales": { files } });
+    const home = mkdtempSync(join(tmpdir(), "hotset-hub-"));
+    onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+    const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: home, HF_TOKEN: "", HF_HUB_CACHE: "", HF_HUB_OFFLINE: "" };
+    const args = ["hf:acme/tales", join(folder, "one"), "--yes"];
+    const server = startCommand(process.execPath, ["dist/src/cli/main.js", "serve", ...args, ...CPU], env);
+    await server.until(/acme\/tales, one at /);
+    const requests = hub.log.length;
+    const url = await server.url();
+    for (const model of ["tales", "acme/other"])
+      expect((await post(url, "/v1/chat/completions", asked(model))).status).toBe(model === "tales" ? 200 : 404);
+    expect(await states(url)).toEqual({ "acme/tales": "ready", one: "unloaded" });
+    expect(hub.log.length).toBe(requests);
+  });
+
   it.each<[string, () => string[], RegExp]>([
     [
       "a named model that exceeds the budget",

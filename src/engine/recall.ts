@@ -19,6 +19,7 @@
 
 import type { ChatConventions, PromptOptions } from "../chat/conventions.ts";
 import { type Json, PythonNumber, parsePythonJson } from "../chat/python_json.ts";
+import type { ReplyEvent } from "../chat/reply.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 
 /** Most ids of answers that are remembered, 4 MiB, and most answers. */
@@ -26,6 +27,8 @@ const MOST_IDS = 2 ** 20;
 const MOST_ANSWERS = 2 ** 14;
 /** Most answers to one prompt: those of `n` choices, or of a client that tries again. */
 const MOST_ALIKE = 8;
+/** Tokens before an answer that may matter to its first character. */
+const LAST = 16;
 /** A rendered answer has at most so many ids for each sampled one, and so many more. */
 const LONGER = 4;
 const MORE = 256;
@@ -148,8 +151,23 @@ export class Recall {
     // Where a call is required a parser passes over texts, which must not differ either.
     const toolChoice = options.toolChoice === "none" ? "none" : "auto";
     const parser = conventions.parser({ ...options, continueAssistant: false, toolChoice }, prompt);
-    const stream = tokenizer.stream({ prompt });
-    const events = ids.flatMap((id) => parser.push(stream.push(id), [id]));
+    const stream = tokenizer.stream({ prompt: prompt.slice(-LAST) });
+    const events: ReplyEvent[] = [];
+    let text = "";
+    let run: number[] = [];
+    const push = (): void => {
+      if (run.length > 0) events.push(...parser.push(text, run));
+      [text, run] = ["", []];
+    };
+    // In runs between control tokens: a parser looks at all that it holds in each push.
+    for (const id of ids) {
+      const control = tokenizer.isSpecial(id);
+      if (control) push();
+      text += stream.push(id);
+      run.push(id);
+      if (control) push();
+    }
+    push();
     events.push(...parser.push(stream.end(), []), ...parser.end());
     const written = tokenizer.decode(ids);
     const calls: { name: string; args: string }[] = [];

@@ -18,6 +18,7 @@ interface Recorded {
   readonly body: Body | null;
 }
 interface Body {
+  readonly model?: string;
   readonly stream?: boolean;
   readonly stream_options?: { readonly include_usage?: boolean };
   readonly tools?: readonly { readonly name?: string; readonly function?: { readonly name: string } }[];
@@ -156,7 +157,7 @@ interface Block {
 }
 
 function anthropicMessage(text: string, body: Body): Answer {
-  const head = { id: expect.stringMatching(/^msg_/), type: "message", role: "assistant", model: "tales" };
+  const head = { id: expect.stringMatching(/^msg_/), type: "message", role: "assistant", model: body.model };
   const usage = { input_tokens: expect.any(Number), output_tokens: expect.any(Number) };
   let blocks: Block[] = [];
   let reason: string;

@@ -123,7 +123,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     gauge("hotset_requests_queued_limit", "Answers that may wait; more are refused.").set(queue);
 
   const watch: Watch = {
-    tokens: (kind, count) => tokens.inc({ kind }, count),
+    // A counter throws at less than 0, and no answer may fail because of its metrics.
+    tokens: (kind, count) => tokens.inc({ kind }, Math.max(0, count)),
     turn: (ms) => waited.observe(ms / 1000),
     first({ operation, model }: Answered, ms) {
       first.observe(ms / 1000);

@@ -80,6 +80,8 @@ export class ResponseWriter {
       background: false,
       completed_at: status === "in_progress" ? null : now(),
       error: null,
+      // OpenRouter's client requires both penalties.
+      frequency_penalty: options.frequencyPenalty ?? null,
       incomplete_details: status === "incomplete" ? { reason: "max_output_tokens" } : null,
       instructions: body.instructions ?? null,
       max_output_tokens: options.maxTokens ?? null,
@@ -87,6 +89,7 @@ export class ResponseWriter {
       metadata: body.metadata ?? {},
       output: [...this.#output],
       parallel_tool_calls: options.parallelToolCalls ?? true,
+      presence_penalty: options.presencePenalty ?? null,
       previous_response_id: null,
       prompt_cache_key: body.prompt_cache_key ?? null,
       reasoning: { effort, summary },

@@ -191,6 +191,21 @@ describe("options", () => {
     expect(model.asked[1]!.options).not.toHaveProperty("tools");
   });
 
+  it("has what OpenRouter's client requires of a response, or it knows no event of it", async () => {
+    const penalties = { frequency_penalty: 0.5, presence_penalty: -1 };
+    expect(await whole(penalties)).toMatchObject(penalties);
+    expect(await whole({})).toMatchObject({
+      frequency_penalty: null,
+      presence_penalty: null,
+      temperature: null,
+      top_p: null,
+      tools: [],
+      tool_choice: "auto",
+      instructions: null,
+      metadata: {},
+    });
+  });
+
   it.each<[object, object]>([
     [
       { max_output_tokens: 7, temperature: 0.5, top_p: 0.9 },

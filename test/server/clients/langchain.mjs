@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { ChatAnthropic } from "@langchain/anthropic";
 import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai";
+import { createAgent, tool } from "langchain";
 import { z } from "zod";
 import { BASE, BOUNDED, called, check, checkEmbeddings, FAKE, KEY, model, says, shaped, weather } from "./support.mjs";
 
@@ -12,6 +13,14 @@ const langchain = {
     apiKey: KEY,
     configuration: { baseURL: `${BASE}/v1` },
     maxRetries: 0,
+    ...(FAKE ? {} : { maxTokens: BOUNDED }),
+  }),
+  "langchain, openai, responses": new ChatOpenAI({
+    model,
+    apiKey: KEY,
+    configuration: { baseURL: `${BASE}/v1` },
+    maxRetries: 0,
+    useResponsesApi: true,
     ...(FAKE ? {} : { maxTokens: BOUNDED }),
   }),
   "langchain, anthropic": new ChatAnthropic({
@@ -30,7 +39,7 @@ for (const [name, chat] of Object.entries(langchain)) {
     says(text);
   });
   await check(`${name}: structured output`, async () => {
-    const method = name.endsWith("openai") ? { method: "jsonSchema" } : { method: "functionCalling" };
+    const method = { method: name.endsWith("anthropic") ? "functionCalling" : "jsonSchema" };
     shaped(await chat.withStructuredOutput(weather(z), { name: "extract", ...method }).invoke("hi"));
   });
   await check(`${name}: tool calls`, async () => {
@@ -39,7 +48,18 @@ for (const [name, chat] of Object.entries(langchain)) {
     assert.equal(tool_calls.length, 1);
     called(tool_calls[0].args);
   });
+  await check(`${name}: an agent`, async () => {
+    const schema = z.object({ city: z.string().max(12) });
+    const getWeather = tool(() => "sunny", { name: "get_weather", description: "w", schema });
+    const agent = createAgent({ model: chat, tools: [getWeather] });
+    const { messages } = await agent.invoke({ messages: [{ role: "user", content: "hi" }] });
+    says(messages.at(-1).text);
+  });
 }
+await check("langchain, openai: a batch", async () => {
+  const answers = await langchain["langchain, openai"].batch(Array.from({ length: 20 }, (_, i) => `hi ${i}`));
+  assert.equal(answers.length, 20);
+});
 await checkEmbeddings("langchain, openai: embeddings", async () => {
   const vectors = new OpenAIEmbeddings({ model, apiKey: KEY, configuration: { baseURL: `${BASE}/v1` } });
   assert.ok((await vectors.embedQuery("a")).every(Number.isFinite));

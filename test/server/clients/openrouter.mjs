@@ -30,6 +30,10 @@ for (const path of ["/api/v1", "/v1"]) {
     says(text);
     assert.ok(usage.totalTokens > 0);
   });
+  await check(`openrouter ${path}: callModel`, async () => {
+    const answer = openrouter.callModel({ model, input: "hi", maxOutputTokens: 24 });
+    says(await answer.getText());
+  });
   await check(`openrouter ${path}: 400`, async () => {
     await rejects(
       () => send({ temperature: -1 }),

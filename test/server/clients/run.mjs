@@ -13,15 +13,12 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const CLIENTS = [
-  "openai",
-  "@anthropic-ai/sdk",
-  "@mistralai/mistralai",
-  "@openrouter/sdk",
-  "ai",
-  "@ai-sdk/openai-compatible",
-  "@ai-sdk/openai",
+  ...["openai", "@anthropic-ai/sdk", "@mistralai/mistralai", "@openrouter/sdk", "ollama", "zod"],
+  ...["ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible", "@ai-sdk/anthropic", "@ai-sdk/mistral"],
+  ...["@openrouter/ai-sdk-provider"],
+  ...["langchain", "@langchain/core", "@langchain/openai", "@langchain/anthropic", "@langchain/ollama"],
+  ...["llamaindex", "@llamaindex/openai", "@llamaindex/anthropic", "@llamaindex/ollama"],
 ];
-const MORE = ["@ai-sdk/anthropic", "@langchain/core", "@langchain/openai", "@langchain/anthropic", "zod"];
 
 if (process.argv[2] === undefined)
   throw new Error("expected the folder that the clients are, or will be, installed in");
@@ -29,7 +26,7 @@ const folder = resolve(process.argv[2]);
 if (!existsSync(join(folder, "node_modules", "openai"))) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
-  const install = ["install", "--no-audit", "--no-fund", ...CLIENTS, ...MORE];
+  const install = ["install", "--no-audit", "--no-fund", ...CLIENTS];
   if (spawnSync("npm", install, { cwd: folder, stdio: "inherit" }).status !== 0) process.exit(1);
 }
 // A module finds packages beside itself.

@@ -1,18 +1,34 @@
-// Vercel's ai with three providers against a running server; run by run.mjs.
+// Vercel's ai with its providers and OpenRouter's against a running server; run by run.mjs.
 
 import assert from "node:assert/strict";
 import { createAnthropic } from "@ai-sdk/anthropic";
+import { createMistral } from "@ai-sdk/mistral";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { createOpenRouter } from "@openrouter/ai-sdk-provider";
 import * as ai from "ai";
 import { z } from "zod";
-import { BASE, BOUNDED, called, check, FAKE, KEY, model, rejects, says, shaped, weather } from "./support.mjs";
+import {
+  BASE,
+  BOUNDED,
+  called,
+  check,
+  checkEmbeddings,
+  FAKE,
+  KEY,
+  model,
+  rejects,
+  says,
+  shaped,
+  weather,
+} from "./support.mjs";
 
-const { APICallError, generateObject, generateText, streamText, tool } = ai;
+const { APICallError, embedMany, generateObject, generateText, streamText, tool } = ai;
 const steps = (ai.isStepCount ?? ai.stepCountIs)(3); // as versions 7 and 6 call it
 /** The first step calls the tool, the next one answers. */
 const once = ({ stepNumber }) => (stepNumber > 0 ? { toolChoice: "none" } : {});
 
+const openai = createOpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY });
 const providers = {
   "ai, openai-compatible": createOpenAICompatible({
     name: "hotset",
@@ -21,8 +37,11 @@ const providers = {
     includeUsage: true,
     supportsStructuredOutputs: true,
   })(model),
-  "ai, openai": createOpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY }).chat(model),
+  "ai, openai, chat": openai.chat(model),
+  "ai, openai": openai(model), // by /v1/responses
   "ai, anthropic": createAnthropic({ baseURL: `${BASE}/v1`, apiKey: KEY })(model),
+  "ai, mistral": createMistral({ baseURL: `${BASE}/v1`, apiKey: KEY })(model),
+  "ai, openrouter": createOpenRouter({ baseURL: `${BASE}/api/v1`, apiKey: KEY })(model),
 };
 for (const [name, languageModel] of Object.entries(providers)) {
   const ask = { model: languageModel, prompt: "hi", maxRetries: 0, ...(FAKE ? {} : { maxOutputTokens: 24 }) };
@@ -83,3 +102,12 @@ for (const [name, languageModel] of Object.entries(providers)) {
     );
   });
 }
+
+await check("ai, openai, completion: text", async () => {
+  const ask = { model: openai.completion(model), prompt: "hi", maxRetries: 0, maxOutputTokens: 24 };
+  says((await generateText(ask)).text);
+});
+await checkEmbeddings("ai, openai: embeddings", async () => {
+  const { embeddings } = await embedMany({ model: openai.embedding(model), values: ["a", "b"], maxRetries: 0 });
+  assert.ok(embeddings.length === 2 && embeddings[1].every(Number.isFinite));
+});

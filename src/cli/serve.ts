@@ -17,7 +17,7 @@ import { modelPlace } from "./model_place.ts";
 import { print } from "./output.ts";
 import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
-import type { ManyFlags } from "./serve_models.ts";
+import type { ManyFlags, ManyModels } from "./serve_models.ts";
 import { notifySystemd } from "./systemd.ts";
 import { checked, integer, seconds, size } from "./values.ts";
 
@@ -76,6 +76,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string,
     .option("--model <model>", "the same where no argument gives one, as for HOTSET_MODEL; several are allowed", names)
     .option("--models-dir <folder>", "also every model in this folder: folders of weights, GGUF files")
     .option("--pin <model>", "load this model at the start, and keep it; several are allowed", names)
+    .option("--allow-pull", "clients may download models (Ollama's /api/pull), which are then served too")
     .option("--idle-unload <time>", "unload models that had no request for so long, such as 10m", seconds(0, 366 * DAY))
     .option("--load-wait <time>", "how long an answer that is not a stream waits for its model", seconds(0, DAY), 300)
     .option("--port <number>", "port to listen on; 0: any free port", integer(0, 65_535), 8080)
@@ -167,11 +168,15 @@ async function serve(
   const { startServer } = await import("../server/node_serve.ts");
   const log = createLog(flags.log, toStderr);
   const keys = await watchedKeys(flags, log);
+  let served: Serving | null = null;
+  const { pullOneByOne } = await import("./serve_pull.ts");
+  const pull = pullOneByOne(async (name, path) => served?.add?.(name, path));
   // Listens first: a port that is taken is found at once, and requests during loading get a 503
   // that says so.
   const server = await startServer(null, {
     ...pick(flags, LISTEN),
     ...(keys.required && { apiKey: () => keys.valid }),
+    ...(flags.allowPull && { pull }),
     version,
     hosts: flags.allowHost ?? [],
     idleMs: flags.keepAlive * 1000,
@@ -185,7 +190,6 @@ async function serve(
     const failure = await notifySystemd(state, status);
     if (failure !== null) log.warning(failure);
   };
-  let served: Serving | null = null;
   let message: string | undefined;
   try {
     // No URL yet: programs that start the server take the first URL in its output as a sign
@@ -246,6 +250,8 @@ interface Serving {
   readonly models: ServedModels;
   /** What the log says of them when they are ready. */
   readonly ready: Readonly<Record<string, string | number>>;
+  /** Absent: it serves one model. */
+  readonly add?: ManyModels["add"];
   close(): Promise<void>;
 }
 
@@ -259,12 +265,12 @@ async function load(
   const { parallel, queue } = flags;
   const options = { ...openOptions(flags), needTokenizer: true, parallel, queue };
   const open: OpenChat = async (path, more) => withDefaults(await openChat(path, more), chatDefaults(flags));
-  if (models.length > 1 || flags.modelsDir !== undefined || flags.idleUnload !== undefined) {
+  if (models.length > 1 || flags.modelsDir !== undefined || flags.idleUnload !== undefined || flags.allowPull) {
     const { openMany } = await import("./serve_models.ts");
     const parts = { open: (path: string, more: object) => open(path, { ...options, ...more }), options, share, log };
-    const pool = await openMany(models, flags, parts, signal);
+    const { pool, add } = await openMany(models, flags, parts, signal);
     const ready = { models: pool.cards().length };
-    return { models: pool, ready, close: () => pool.close("the server is closing") };
+    return { models: pool, ready, add, close: () => pool.close("the server is closing") };
   }
   const progress = loadingProgress(false);
   const watched = { ...options, onProgress: progress.update, onTuning: progress.tuning, signal };

@@ -21,6 +21,13 @@ export interface ManyFlags {
   readonly idleUnload?: number;
   readonly parallel: number;
   readonly queue: number;
+  readonly allowPull?: true;
+}
+
+export interface ManyModels {
+  readonly pool: ServedPool;
+  /** Lets the pool have one more model, by what it was called and where it is. */
+  readonly add: (name: string, path: string) => Promise<void>;
 }
 
 /** A model that the server may load. */
@@ -51,14 +58,14 @@ export async function openMany(
   flags: ManyFlags & DownloadFlags,
   parts: ManyParts,
   signal: AbortSignal,
-): Promise<ServedPool> {
+): Promise<ManyModels> {
   const { options, log } = parts;
   if (options.tokenizer !== undefined)
     throw new RequestError("--tokenizer is of one model; leave it out, or serve that model alone");
   const listed = await listModels(texts, flags, signal);
   const pinned = pinnedOf(listed, flags.pin ?? []);
   const budget = await parts.share(options);
-  const alone = listed.length === 1;
+  const alone = listed.length === 1 && !flags.allowPull;
   const models = listed.map((one) => servedModel(one, pinned.has(one.id), alone, budget, parts));
   const pool = servePool(models, {
     budget,
@@ -80,7 +87,13 @@ export async function openMany(
     );
   if (alone) await loadAlone(pool, listed[0]!.id, signal);
   else void loadPinned(pool, listed, pinned);
-  return pool;
+  const add = async (name: string, path: string): Promise<void> => {
+    if (listed.some((one) => one.path === path)) return; // it has another name here
+    const one = { id: name.replace(/^hf:/, ""), path, aliases: [name], named: false };
+    pool.add(servedModel(one, false, false, budget, parts));
+    await pool.measure(one.id).catch(() => {}); // requests for it are told
+  };
+  return { pool, add };
 }
 
 type ModelNeedBytes = Pick<ModelNeed, "ram" | "gpu">;

@@ -15,6 +15,7 @@ import { createMetrics } from "./metrics.ts";
 import { listModels, oneModel } from "./models.ts";
 import { ollamaChat, ollamaGenerate } from "./ollama_chat.ts";
 import { ollamaEmbed, ollamaEmbedding, ollamaLoaded, ollamaShow, ollamaTags, ollamaVersion } from "./ollama_models.ts";
+import { ollamaPull } from "./ollama_pull.ts";
 import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
@@ -57,6 +58,7 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/api/show", handler: ollamaShow },
   { method: "POST", path: "/api/chat", handler: ollamaChat },
   { method: "POST", path: "/api/generate", handler: ollamaGenerate },
+  { method: "POST", path: "/api/pull", handler: ollamaPull },
   { method: "POST", path: "/api/embed", handler: ollamaEmbed },
   { method: "POST", path: "/api/embeddings", handler: ollamaEmbedding },
   { method: "POST", path: "/tokenize", handler: tokenize },

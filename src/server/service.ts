@@ -4,8 +4,9 @@
 import type { ChatModel } from "../engine/chat_api.ts";
 import type { Keys } from "./auth.ts";
 import type { Failure } from "./errors.ts";
-import { type Answering, holdModel } from "./held_model.ts";
+import { type Answering, type HeldModel, holdModel } from "./held_model.ts";
 import type { ReadyOptions } from "./probes.ts";
+import type { PullModel } from "./pull_model.ts";
 import type { ServedModels } from "./served.ts";
 import type { ServerState } from "./state.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
@@ -40,6 +41,8 @@ export interface ServerOptions {
    * Default 5 minutes.
    */
   readonly loadWaitMs?: number;
+  /** For /api/pull. Default: clients may not download models. */
+  readonly pull?: PullModel;
   /** Called with unexpected errors. */
   readonly log?: (error: unknown) => void;
   /** The model's limits, for /readyz and /metrics. */
@@ -50,21 +53,25 @@ export interface ServerOptions {
   readonly version?: string;
 }
 
-/** A request whose answer is being computed. */
-export interface ActiveRequest {
+/** A request that is worked on. */
+export interface WatchedRequest {
   /** Aborts when the client leaves and when the server closes. */
   readonly signal: AbortSignal;
+  /**
+   * Stops everything that still runs for it. Call it when the answer is sent or abandoned;
+   * `failure`: why it broke off.
+   */
+  end(failure?: Failure | null): void;
+}
+
+/** A request whose answer is being computed. */
+export interface ActiveRequest extends WatchedRequest {
   /** The model's name in answers. */
   readonly name: string;
   /** What answers. It waits by itself until the model is loaded. */
   readonly model: Answering;
   /** The model, once it is loaded. */
   loaded(): Promise<ChatModel>;
-  /**
-   * Stops everything that still runs for it. Call it when the answer is sent or abandoned;
-   * `failure`: why it broke off.
-   */
-  end(failure?: Failure | null): void;
 }
 
 export interface Service {
@@ -73,10 +80,14 @@ export interface Service {
   readonly bodyLimit: number;
   readonly answersAtOnce: number;
   readonly keepAliveMs: number;
+  /** Downloads a model; null: clients may not. */
+  readonly pull: PullModel | null;
   readonly log: (error: unknown) => void;
   /** Associates a request with the object that follows it. */
   track(request: Request, tracked: TrackedRequest): void;
   trackedOf(request: Request): TrackedRequest | undefined;
+  /** A request that needs no model. @throws HttpError 503 once the server closes */
+  watch(request: Request): WatchedRequest;
   /**
    * Takes the model that a request wants, until the request ends.
    * @throws HttpError 503 once the server closes; 404 for a model that is not here; why it cannot
@@ -106,6 +117,26 @@ export function createService(state: ServerState, measure: Measure, options: Ser
     measured.set(model, wrapped);
     return wrapped;
   };
+  const watch = (request: Request): WatchedRequest => {
+    if (state.closing) throw state.closing;
+    const controller = new AbortController();
+    const one = tracked.get(request);
+    if (one) bySignal.set(controller.signal, one);
+    const left = request.signal;
+    const onLeave = (): void => controller.abort(new DOMException("the client left", "AbortError"));
+    if (left.aborted) onLeave();
+    left.addEventListener("abort", onLeave);
+    const stay = state.onClose((error) => controller.abort(error));
+    return {
+      signal: controller.signal,
+      end(failure = null) {
+        left.removeEventListener("abort", onLeave);
+        stay();
+        controller.abort(new DOMException("the answer is over", "AbortError"));
+        one?.ended(failure);
+      },
+    };
+  };
   return {
     get models() {
       return modelsNow();
@@ -113,33 +144,31 @@ export function createService(state: ServerState, measure: Measure, options: Ser
     bodyLimit: options.bodyLimit ?? 16 * 2 ** 20,
     answersAtOnce: options.answersAtOnce ?? 4,
     keepAliveMs: options.keepAliveMs ?? 10_000,
+    pull: options.pull ?? null,
     log: options.log ?? (() => {}),
     track: (request, one) => void tracked.set(request, one),
     trackedOf: (request) => tracked.get(request),
+    watch,
     begin(request, wanted) {
       if (state.closing) throw state.closing;
       const models = modelsNow();
       const id = models.find(wanted.name);
-      const controller = new AbortController();
-      const one = tracked.get(request);
-      if (one) bySignal.set(controller.signal, one);
-      const held = holdModel(models, id, wanted, controller.signal, options.loadWaitMs ?? LOAD_WAIT_MS);
-      const left = request.signal;
-      const onLeave = (): void => controller.abort(new DOMException("the client left", "AbortError"));
-      if (left.aborted) onLeave();
-      left.addEventListener("abort", onLeave);
-      const stay = state.onClose((error) => controller.abort(error));
+      const { signal, end } = watch(request);
+      let held: HeldModel;
+      try {
+        held = holdModel(models, id, wanted, signal, options.loadWaitMs ?? LOAD_WAIT_MS);
+      } catch (error) {
+        end();
+        throw error;
+      }
       return {
-        signal: controller.signal,
+        signal,
         name: id,
         model: measuredOf(held.answering),
         loaded: held.loaded,
         end(failure = null) {
-          left.removeEventListener("abort", onLeave);
-          stay();
-          controller.abort(new DOMException("the answer is over", "AbortError"));
+          end(failure);
           held.release();
-          one?.ended(failure);
         },
       };
     },

@@ -118,6 +118,41 @@ describe("a budget for both", () => {
   });
 });
 
+describe("--allow-pull", () => {
+  it("a client downloads a model, which is then listed and answers", async () => {
+    const files = Object.fromEntries(
+      readdirSync(inRepo("models/tales")).map((name) => [name, readFileSync(join(inRepo("models/tales"), name))]),
+    );
+    const hub = await hubServer({ "acme/tales": { files } });
+    const home = mkdtempSync(join(tmpdir(), "hotset-hub-"));
+    onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+    const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: home, HF_TOKEN: "", HF_HUB_CACHE: "", HF_HUB_OFFLINE: "" };
+    const args = ["dist/src/cli/main.js", "serve", "--models-dir", folder, "--allow-pull", ...CPU];
+    const server = startCommand(process.execPath, args, env);
+    await server.until(/curl .* -d /);
+    const url = await server.url();
+    const unknown = await post(url, "/api/pull", { model: "acme/none", stream: false });
+    expect(await unknown.json()).toEqual({ error: expect.stringMatching(/has no model acme\/none/) });
+    const path = await post(url, "/api/pull", { model: join(folder, "one"), stream: false });
+    expect([path.status, await path.json()]).toEqual([
+      400,
+      { error: expect.stringMatching(/expected a name such as/) },
+    ]);
+    const lines = (await (await post(url, "/api/pull", { model: "acme/tales" })).text()).trim().split("\n");
+    const told = lines.map((line) => JSON.parse(line) as { status: string; total?: number; completed?: number });
+    expect(told.at(-1)).toEqual({ status: "success" });
+    const last = told.findLast(({ total }) => total !== undefined)!;
+    expect([last.completed, last.status]).toEqual([last.total, expect.stringMatching(/^pulling [0-9a-f]{12}$/)]);
+    expect(Object.keys(await states(url))).toEqual(["one", "two", "acme/tales"]);
+    const answer = await post(
+      url,
+      "/api/chat",
+      asked("acme/tales:latest", { stream: false, options: { num_predict: 4 } }),
+    );
+    expect([answer.status, await answer.json()]).toMatchObject([200, { done: true }]);
+  });
+});
+
 describe("at the start", () => {
   it("a model of the hub is downloaded, with --yes; requests download nothing", async () => {
     const tales = inRepo("models/tales");

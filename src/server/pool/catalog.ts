@@ -15,13 +15,22 @@ const MOST_NAMED = 20;
 const LATEST = /:latest$/i;
 
 export class Catalog {
-  readonly ids: readonly string[];
+  readonly #entries: CatalogEntry[] = [];
   /** From every name in small letters; null: several models have it. */
   readonly #names = new Map<string, string | null>();
 
   constructor(entries: readonly CatalogEntry[]) {
-    this.ids = entries.map(({ id }) => id);
-    for (const { id, aliases } of entries) for (const name of aliases) this.#add(name, id);
+    this.add(entries);
+  }
+
+  get ids(): readonly string[] {
+    return this.#entries.map(({ id }) => id);
+  }
+
+  add(entries: readonly CatalogEntry[]): void {
+    this.#entries.push(...entries);
+    this.#names.clear();
+    for (const { id, aliases } of this.#entries) for (const name of aliases) this.#add(name, id);
     for (const id of this.ids) this.#add(id.replace(/^.*\//, ""), id); // without its owner or folder
     for (const id of this.ids) this.#names.set(id.toLowerCase(), id);
   }

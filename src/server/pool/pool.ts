@@ -33,8 +33,13 @@ export class ModelPool<M> {
   #onQuiet: (() => void) | null = null;
 
   constructor(models: readonly PoolModel<M>[], options: PoolOptions) {
-    for (const model of models) this.#entries.set(model.id, new Entry(model));
+    for (const model of models) this.add(model);
     this.#options = options;
+  }
+
+  /** One more model, whose id no other has. */
+  add(model: PoolModel<M>): void {
+    this.#entries.set(model.id, new Entry(model));
   }
 
   /**

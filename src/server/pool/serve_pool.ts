@@ -33,6 +33,8 @@ export interface ServePoolOptions extends Omit<PoolOptions, "clock" | "tooLarge"
 }
 
 export interface ServedPool extends ServedModels {
+  /** One more model. One that has the id of another is passed over. */
+  add(model: ServedModel): void;
   /** Measures a model now. @throws HotsetError where it cannot be loaded */
   measure(id: string): Promise<Memory>;
   /** Loads a model now. @throws why it cannot be loaded */
@@ -63,21 +65,19 @@ export function servePool(models: readonly ServedModel[], options: ServePoolOpti
     contexts.set(model.id, measured.context);
     return measured;
   };
-  const sources = models.map(
-    (model): PoolModel<ClosableModel> => ({
-      id: model.id,
-      pinned: model.pinned,
-      measure: () => measure(model),
-      load: (_, onProgress, signal) => model.load(onProgress, signal),
-      unload: (loaded) => loaded.close(),
-    }),
-  );
+  const sourceOf = (model: ServedModel): PoolModel<ClosableModel> => ({
+    id: model.id,
+    pinned: model.pinned,
+    measure: () => measure(model),
+    load: (_, onProgress, signal) => model.load(onProgress, signal),
+    unload: (loaded) => loaded.close(),
+  });
   const amount = ({ ram, gpu }: Memory): string =>
     [
       ...(gpu > 0 ? [`${formatBytes(gpu)} of GPU memory`] : []),
       ...(ram > 0 || gpu <= 0 ? [formatBytes(ram)] : []),
     ].join(" and ");
-  const pool = new ModelPool<ClosableModel>(sources, {
+  const pool = new ModelPool<ClosableModel>(models.map(sourceOf), {
     ...options,
     clock,
     tooLarge: (id, need, room) =>
@@ -124,6 +124,12 @@ export function servePool(models: readonly ServedModel[], options: ServePoolOpti
     find: (name) => catalog.find(name),
     lease,
     keepFor: (id, ms) => pool.keepFor(id, ms),
+    add(model) {
+      if (byId.has(model.id)) return;
+      byId.set(model.id, model);
+      pool.add(sourceOf(model));
+      catalog.add([model]);
+    },
     measure: (id) => pool.measure(id),
     async load(id) {
       (await pool.lease(id)).release();

@@ -40,9 +40,9 @@ async function ask(endpoint: Endpoint, fields: Body) {
     body: JSON.stringify({ ...body, ...fields }),
   });
   // Identifiers and times differ each time; the responses API repeats what the caller said of
-  // itself.
+  // itself, and Anthropic's the model's name.
   const text = (await response.text()).replaceAll(
-    /"(id|call_id|created|created_at|completed_at|user|metadata|safety_identifier|prompt_cache_key)":(null|true|false|\d+|"[^"]*"|\{[^}]*\}|\[[^\]]*\])/g,
+    /"(id|model|call_id|created|created_at|completed_at|user|metadata|safety_identifier|prompt_cache_key)":(null|true|false|\d+|"[^"]*"|\{[^}]*\}|\[[^\]]*\])/g,
     "",
   );
   const asked = model.asked.map(({ options: { signal: _, ...options }, ...rest }) => ({ ...rest, options }));

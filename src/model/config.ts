@@ -41,6 +41,7 @@ export class Fields {
   /** The fields read so far: with defaults, and under the first of two spellings. */
   readonly checked: Record<string, ConfigValue> = {};
   readonly #json: Readonly<Record<string, unknown>>;
+  readonly #read = new Set<string>();
 
   /** @throws WeightsError unless `raw` is an object */
   constructor(raw: unknown, where: string) {
@@ -52,12 +53,18 @@ export class Fields {
 
   /** The unchecked value. */
   raw(field: string): unknown {
+    this.#read.add(field);
     return this.#json[field];
+  }
+
+  /** Whether anything has asked for the field. */
+  wasRead(field: string): boolean {
+    return this.#read.has(field);
   }
 
   /** Whether the field has a value. */
   has(field: string): boolean {
-    return this.#json[field] != null;
+    return this.raw(field) != null;
   }
 
   fail(field: string, expected: string): never {
@@ -74,8 +81,8 @@ export class Fields {
    * `otherwise`: its default.
    */
   size(field: string, { most = MAX_SIZE, spelling = "", otherwise }: SizeRule = {}): number {
-    const name = this.#json[field] === undefined && this.#json[spelling] !== undefined ? spelling : field;
-    const value = this.#json[name] ?? otherwise;
+    const name = this.raw(field) === undefined && this.raw(spelling) !== undefined ? spelling : field;
+    const value = this.raw(name) ?? otherwise;
     if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= most)
       return this.keep(field, value);
     return this.fail(name, `an integer from 1 to ${most}`);
@@ -83,7 +90,7 @@ export class Fields {
 
   /** A whole number from 0 to `most`. */
   indexTo(field: string, most: number, otherwise: number): number {
-    const value = this.#json[field] ?? otherwise;
+    const value = this.raw(field) ?? otherwise;
     if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most)
       return this.keep(field, value);
     return this.fail(field, `an integer from 0 to ${most}`);
@@ -100,27 +107,27 @@ export class Fields {
   }
 
   positive(field: string, otherwise?: number): number {
-    const value = this.#json[field] ?? otherwise;
+    const value = this.raw(field) ?? otherwise;
     if (typeof value === "number" && Number.isFinite(value) && value > 0) return this.keep(field, value);
     return this.fail(field, "a positive number");
   }
 
   /** A number that is not negative. */
   amount(field: string, otherwise: number): number {
-    const value = this.#json[field] ?? otherwise;
+    const value = this.raw(field) ?? otherwise;
     if (typeof value === "number" && Number.isFinite(value) && value >= 0) return this.keep(field, value);
     return this.fail(field, "a number from 0 on");
   }
 
   flag(field: string, otherwise: boolean): boolean {
-    const value = this.#json[field] ?? otherwise;
+    const value = this.raw(field) ?? otherwise;
     if (typeof value === "boolean") return this.keep(field, value);
     return this.fail(field, "true or false");
   }
 
   /** A list of layers' numbers, below `depth`; absent or null: none. */
   indices(field: string, depth: number): readonly number[] {
-    const value = this.#json[field] ?? [];
+    const value = this.raw(field) ?? [];
     const isIndex = (i: unknown) => typeof i === "number" && Number.isInteger(i) && i >= 0 && i < depth;
     if (Array.isArray(value) && value.every(isIndex)) return this.keep(field, value as readonly number[]);
     return this.fail(field, `a list of layers from 0 to ${depth - 1}`);
@@ -128,7 +135,7 @@ export class Fields {
 
   /** Rejects all other values; an absent field passes. */
   only(field: string, allowed: readonly unknown[], said = allowed.map((value) => JSON.stringify(value)).join(" or ")) {
-    const value = this.#json[field];
+    const value = this.raw(field);
     const same = (other: unknown): boolean => JSON.stringify(other) === JSON.stringify(value);
     if (value !== undefined && !allowed.some(same)) this.fail(field, said);
   }

@@ -14,6 +14,7 @@ export const deepseekV2: Family = {
 
   architecture(c) {
     c.only("scoring_func", ["softmax"]);
+    c.only("rope_interleave", [true]);
     return groupedArchitecture(c, {
       dense: 0,
       shared: 2,

@@ -15,6 +15,7 @@ export const ernie45Moe: Family = {
 
   architecture(c) {
     c.only("moe_use_aux_free", [true]);
+    c.only("rope_interleave", [true]);
     const { depth, ...common } = commonFields(c, { tied: true });
     const intermediate = c.size("moe_intermediate_size");
     const shape = headFields(c, common.hidden);

@@ -15,6 +15,8 @@ export const glm4Moe: Family = {
   types: ["glm4_moe"],
 
   architecture(c) {
+    c.only("scoring_func", ["sigmoid"]);
+    c.only("topk_method", ["noaux_tc"]);
     return groupedArchitecture(c, {
       dense: 1,
       shared: 1,

@@ -9,6 +9,7 @@ import type { Architecture, Family, ModelSources } from "../family.ts";
 import { stretchedContext } from "../rope.ts";
 import { type RopeOptions, withRope } from "../rope_options.ts";
 import { storedSources } from "../stored.ts";
+import { refuseUnread } from "../switches.ts";
 import { deepseekV2 } from "./deepseek_v2.ts";
 import { deepseekV3, glm4MoeLite } from "./deepseek_v3.ts";
 import { dots1 } from "./dots1.ts";
@@ -51,7 +52,8 @@ export const MODEL_TYPES: readonly string[] = FAMILIES.flatMap(({ types }) => ty
  * Checks config.json, with keys of transformers v4 or v5.
  * @param where names the file in messages, as "folder/config.json"
  * @param rope what is asked for in place of its RoPE
- * @throws WeightsError with the field, its value and what is expected; RequestError for RoPE that
+ * @throws WeightsError with the field, its value and what is expected, also for a switch that the
+ * family does not have; RequestError for RoPE that
  * the model cannot have
  */
 export function readArchitecture(raw: unknown, where: string, rope: RopeOptions = {}): Architecture {
@@ -60,6 +62,7 @@ export function readArchitecture(raw: unknown, where: string, rope: RopeOptions 
   const family = FAMILIES.find(({ types }) => types.some((known) => known === type));
   if (family) {
     const architecture = possible(family.architecture(fields), where);
+    refuseUnread(fields, architecture);
     return { ...architecture, context: stretchedContext(fields, architecture.context) };
   }
   return fields.fail(

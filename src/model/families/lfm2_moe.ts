@@ -19,6 +19,7 @@ export const lfm2Moe: Family = {
 
   architecture(c) {
     c.only("conv_bias", [false]);
+    c.only("scoring_func", ["sigmoid"]);
     const { depth, ...common } = commonFields(c, { activation: "silu" });
     const tied = c.flag(c.has("tie_embedding") ? "tie_embedding" : "tie_word_embeddings", true);
     c.keep("tie_word_embeddings", tied);

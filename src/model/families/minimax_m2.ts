@@ -20,6 +20,9 @@ export const minimaxM2: Family = {
     c.only("use_routing_bias", [true]);
     c.only("shared_intermediate_size", [0, null], "0 (shared experts are not implemented)");
     const { depth, ...common } = commonFields(c);
+    const kinds = c.raw("attn_type_list") ?? [];
+    if (!Array.isArray(kinds) || kinds.some((kind) => kind !== 1))
+      c.fail("attn_type_list", "a list of 1 (linear attention is not implemented)");
     const intermediate = c.size("intermediate_size");
     const shape = headFields(c, common.hidden, 128);
     const experts = expertFields(c, "num_local_experts", "num_experts");

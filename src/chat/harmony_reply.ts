@@ -4,7 +4,7 @@
 import { isObject } from "./call_list.ts";
 import { newCallId } from "./messages.ts";
 import type { ReplyEvent, ReplyOptions, ReplyParser } from "./reply.ts";
-import { beginnings, controlMarks, spelled } from "./tagged_reply.ts";
+import { beginnings, controlMarks, spelled, withoutBeginning } from "./tagged_reply.ts";
 
 const [START, CHANNEL, MESSAGE, CONSTRAIN] = ["<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"] as const;
 const ENDS = ["<|end|>", "<|return|>", "<|call|>"];
@@ -105,9 +105,11 @@ class HarmonyParser implements ReplyParser {
     const held = this.#held;
     this.#held = "";
     if (this.#state === "call") this.#endCall(held, cut);
-    else if (this.#state === "text" || this.#state === "reasoning") this.#emit(held);
+    else if (this.#state === "text" || this.#state === "reasoning")
+      this.#emit(cut ? withoutBeginning(held, BREAKS) : held);
     else if (this.#toCall(held) && (cut || this.#options.required)) this.#events.push({ type: "cut" });
-    else if (this.#state === "first" && !MARKS.some((mark) => held.includes(mark))) this.#plain(held);
+    else if (this.#state === "first" && !MARKS.some((mark) => held.includes(mark)))
+      this.#plain(cut ? withoutBeginning(held, BEGINS) : held);
     else if (held.trim() !== "") this.#lost(held, cut, "the answer ends in a header");
     this.#state = "header";
     return this.#flush();
@@ -154,7 +156,7 @@ class HarmonyParser implements ReplyParser {
 
   /** What stands where a header should, and ends without <|message|>: text without one. */
   #lost(held: string, cut: boolean, problem: string): void {
-    const begun = cut && "assistant".startsWith(held.trim());
+    const begun = cut && ["assistant", START].some((own) => own.startsWith(held.trim()));
     if (!begun && !MARKS.some((mark) => held.includes(mark))) this.#plain(held);
     else if (!cut) this.#events.push({ type: "malformed", problem });
   }

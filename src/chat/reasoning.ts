@@ -3,7 +3,7 @@
 
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { ReplyEvent, ReplyParser } from "./reply.ts";
-import { beginnings, controlMarks } from "./tagged_reply.ts";
+import { beginnings, controlMarks, withoutBeginning } from "./tagged_reply.ts";
 import type { ReasoningOptions } from "./types.ts";
 
 /** How a model marks its reasoning, as text. */
@@ -159,6 +159,7 @@ class ReasoningParser implements ReplyParser {
 
   end(cut = false): ReplyEvent[] {
     const events: ReplyEvent[] = [];
+    if (cut) this.#held = withoutBeginning(this.#held, this.#awaited());
     if (this.#state === "inside") {
       this.#emit(this.#held.trimEnd(), events);
       this.#reasoned = this.#taken;
@@ -167,6 +168,14 @@ class ReasoningParser implements ReplyParser {
     this.#state = "text";
     this.#held = "";
     return [...events, ...this.#inner.end(cut)];
+  }
+
+  /** The marks that what is held may begin. */
+  #awaited(): readonly string[] {
+    const { open, close, answer } = this.#marks;
+    if (this.#state === "inside") return this.#opens ? [open, close] : [close];
+    if (this.#state === "head") return [open];
+    return [this.#end, this.#state === "behind" ? (answer?.open ?? "") : ""].filter((mark) => mark !== "");
   }
 
   /** @param ids the tokens of `text`, for the inner parser: it looks for control tokens in them */

@@ -88,7 +88,10 @@ class TaggedParser implements ReplyParser {
       if (Array.isArray(read)) this.#report(read);
       else if (this.#options.required) this.#events.push({ type: "cut" });
       else this.#fail("the answer ends within a call", open.within ? held : open.mark + held);
-    } else if (held.trim() !== "" || this.#calls === 0) this.#emitText(held);
+    } else {
+      const shown = cut ? withoutBeginning(held, this.#marks()) : held;
+      if (shown.trim() !== "" || this.#calls === 0) this.#emitText(shown);
+    }
     return this.#flush();
   }
 
@@ -116,8 +119,7 @@ class TaggedParser implements ReplyParser {
       this.#from = 0;
       return true;
     }
-    const marks = [...this.#syntax.opens.map(({ mark }) => mark), ...(this.#calls > 0 ? this.#syntax.stray : [])];
-    const safe = this.#held.length - beginnings(this.#held, marks);
+    const safe = this.#held.length - beginnings(this.#held, this.#marks());
     // White space before a call is not part of the text.
     const sure = this.#between(this.#held.slice(0, safe)).trimEnd();
     if (sure === "") return false;
@@ -125,6 +127,11 @@ class TaggedParser implements ReplyParser {
     this.#held = rest;
     this.#emitText(sure);
     return false;
+  }
+
+  /** Those that may stand between calls. */
+  #marks(): readonly string[] {
+    return [...this.#syntax.opens.map(({ mark }) => mark), ...(this.#calls > 0 ? this.#syntax.stray : [])];
   }
 
   /** The text behind a call without the marks that belong to none. */
@@ -197,6 +204,15 @@ export function beginnings(text: string, marks: readonly string[]): number {
   for (let keep = Math.min(text.length, longest - 1); keep > 0; keep--)
     if (marks.some((mark) => mark.startsWith(text.slice(text.length - keep)))) return keep;
   return 0;
+}
+
+/**
+ * A text that the length limit cut off, without what it has of a mark at its end. One character of
+ * a mark alone may be anything.
+ */
+export function withoutBeginning(text: string, marks: readonly string[]): string {
+  const begun = beginnings(text, marks);
+  return begun > 1 ? text.slice(0, -begun).trimEnd() : text;
 }
 
 /** The marks that are control tokens, which have no text, by id. */

@@ -201,7 +201,7 @@ describe("transcripts", () => {
     const { chat, tokenizer } = await chatOf(template);
     const options = { tools, ...(enabled !== null && { reasoning: { enabled } }) };
     const prompt = chat.prompt([{ role: "user", content: "?" }], options);
-    const read = (parts: readonly string[], asTokens = false) => {
+    const read = (parts: readonly string[], { asTokens = false, limited = false } = {}) => {
       const parser = chat.parser(options, prompt);
       const events: ReplyEvent[] = [];
       for (const part of parts) {
@@ -209,7 +209,7 @@ describe("transcripts", () => {
         const silent = id !== null && tokenizer.isSpecial(id);
         events.push(...parser.push(silent ? "" : part, [id ?? 300]));
       }
-      events.push(...parser.end());
+      events.push(...parser.end(limited));
       const joined = (type: string): string =>
         events.map((event) => (event.type === type && "text" in event ? event.text : "")).join("");
       const calls = events.flatMap((event, i) => {
@@ -227,7 +227,13 @@ describe("transcripts", () => {
     expect(read([...clean])).toEqual(all);
     for (let at = 0; at <= clean.length; at++)
       expect(read([clean.slice(0, at), clean.slice(at)]), `cut at ${at}`).toEqual(all);
+    for (let at = 0; at < clean.length; at++) {
+      const { text, reasoning } = read([clean.slice(0, at)], { limited: true });
+      // One character of a mark may be anything.
+      expect(all.text, `limit at ${at}`).toContain(text.replace(/\s*<?$/, ""));
+      expect(all.reasoning, `limit at ${at}`).toContain(reasoning.replace(/\s*<?$/, ""));
+    }
     const pieces = answer.split(MARK).filter((piece) => piece !== "");
-    expect(read(pieces, true), "marks as tokens").toEqual(all);
+    expect(read(pieces, { asTokens: true }), "marks as tokens").toEqual(all);
   });
 });

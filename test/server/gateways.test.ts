@@ -46,7 +46,7 @@ const GATEWAYS: readonly Gateway[] = [
     name: "nginx",
     program: "/usr/sbin/nginx",
     file: "nginx.conf",
-    args: (folder) => ["-p", folder, "-c", "main.conf", "-g", "daemon off;"],
+    args: (folder) => ["-p", folder, "-c", "main.conf", "-g", "daemon off; master_process off;"],
     belongs: (conversation) => ({ headers: { "x-session-affinity": conversation } }),
   },
 ];

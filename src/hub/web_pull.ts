@@ -169,18 +169,23 @@ class PageCommit implements CommitCache {
 
 /**
  * The files of a model that this origin has stored; null if `text` is no name of one.
- * @throws WeightsError for a name (`hf:`) of a model that is not there; RequestError as parseName()
+ * @throws WeightsError for a name (`hf:`) of a model that is not there, HubError for one where
+ * nothing can be stored; RequestError as parseName()
  */
 export async function pulledFiles(text: string): Promise<Opened | null> {
   const name = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? null : parseName(text);
   if (name === null) return null;
-  const found = await wholeModel(name);
-  if (found !== null || !text.startsWith("hf:")) return found;
+  const isName = text.startsWith("hf:");
+  const found = await wholeModel(name).catch((error: unknown) => {
+    // Where nothing can be stored, what may be a URL is one.
+    if (!isName && error instanceof HubError) return null;
+    throw error;
+  });
+  if (found !== null || !isName) return found;
   throw new WeightsError(`${text}: no such model is in this browser's storage; pull() downloads a model of the hub`);
 }
 
 async function wholeModel(name: ModelName): Promise<Opened | null> {
-  if (globalThis.navigator?.storage?.getDirectory === undefined) return null;
   const repo = await PageRepo.find(name.repo);
   const commit = await repo?.commitOf(name.revision);
   if (!repo || !commit) return null;

@@ -8,6 +8,12 @@ import { RequestError } from "../errors.ts";
 import { socketPath } from "./host_header.ts";
 
 /**
+ * Connections that wait to be accepted, as far as the system allows. With Node's 511 it drops those
+ * of a thousand clients that come at once on a busy machine, and resets them later.
+ */
+const BACKLOG = 4096;
+
+/**
  * @param host an address, or "unix:/path"
  * @param port not used for a Unix socket
  * @returns "127.0.0.1:8080", with brackets around IPv6, or "unix:/path"
@@ -33,7 +39,7 @@ export async function listen(server: Server, host: string, port: number): Promis
 function begin(server: Server, where: { host: string; port: number } | { path: string }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(where, () => {
+    server.listen({ ...where, backlog: BACKLOG }, () => {
       server.off("error", reject);
       resolve();
     });

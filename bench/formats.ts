@@ -5,8 +5,8 @@ import { FORMATS, type FormatName } from "../kernels/formats/index.ts";
 import type { Call } from "../src/backend/webgpu/dispatch/commands.ts";
 import type { Arithmetic } from "../src/backend/webgpu/dispatch/shader.ts";
 import { matvecCalls } from "../src/backend/webgpu/tuning/matvec.ts";
+import { placesFor } from "../src/backend/webgpu/tuning/places.ts";
 import { ROUNDED } from "../src/backend/webgpu/tuning/tiles.ts";
-import { placesFor } from "../src/backend/webgpu/tuning/tuning.ts";
 import type { PackedWeights } from "../src/backend/webgpu/weights/space.ts";
 import type { Format } from "../src/tensor/format.ts";
 import { KernelTrial, onDevice } from "./kernel_trial.ts";
@@ -86,7 +86,12 @@ class Formats extends KernelTrial {
           const row = { kernel, arithmetic, format: name, bytes: w.bytes };
           cases.push({ row, calls, times: [] });
         };
-        const one = { ...input, threads: 64, teams: 1, atOnce: placesFor(format, this.software) } as const;
+        const one = {
+          ...input,
+          threads: 64,
+          teams: 1,
+          atOnce: placesFor(format, { software: this.software }),
+        } as const;
         if (!int8)
           add(
             "matmul_vec",

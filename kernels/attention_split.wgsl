@@ -61,18 +61,14 @@ fn query(t: u32, first_head: u32, q: u32, count: u32, unit: u32) -> Eight {
   );
 }
 
-@compute @workgroup_size(UNITS * SLICES)
+@compute @workgroup_size(UNITS * SLICES * FOURS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let own = share_of(workgroup);
   if (own.origin >= own.end) {
     store_nothing(own, lane);
     return;
   }
-  let unit = lane % UNITS;
-  let query0 = query(own.t, own.heads.first, 0, own.heads.count, unit);
-  var query4 = Eight();
-  if (FOURS > 1) {
-    query4 = query(own.t, own.heads.first, 4, own.heads.count, unit);
-  }
-  attend(own, own.to, query0, query4, nothing(), nothing(), lane);
+  let place = place_of(lane);
+  let four = query(own.t, own.heads.first, place.four * 4, own.heads.count, place.unit);
+  attend(own, own.to, four, nothing(), lane);
 }

@@ -49,10 +49,11 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> values: array<KvUnit>;
 @group(0) @binding(9) var<storage, read_write> y: array<f32>;
 
-// Squares of q, and from UNITS * 16 on of k. Of norms over a head: of each unit of the workgroup's
+// Squares of q, and from OF_KEY on of k. Of norms over a head: of each unit of the workgroup's
 // heads; of norms over all heads: what each invocation adds to them.
 // Names for sizes: wgpu (naga 29) panics over a formula of overrides that are declared later.
-override SQUARES: u32 = UNITS * 32;
+override OF_KEY: u32 = UNITS * max(8, SLICES * FOURS);
+override SQUARES: u32 = UNITS * max(8, SLICES * FOURS) * 2;
 var<workgroup> squares: array<f32, SQUARES>;
 // the token's own key, as the cache has it
 override FRESH: u32 = UNITS * 2;
@@ -78,7 +79,7 @@ fn own_head(heads: Heads, kv_head: u32, number: u32) -> Own {
 // Where the squares of a head's run lie.
 fn squares_of(one: Own) -> u32 {
   if (one.number == FOURS * 4) {
-    return UNITS * 16;
+    return OF_KEY;
   }
   return select(one.number * UNITS, 0, one.run > p.pairs * 2);
 }
@@ -87,7 +88,7 @@ fn squares_of(one: Own) -> u32 {
 fn take_squares(share: Share, lane: u32) {
   let width = p.pairs * 2;
   let row = share.t * p.stride;
-  for (var number = lane / UNITS; number <= FOURS * 4; number += SLICES) {
+  for (var number = lane / UNITS; number <= FOURS * 4; number += SLICES * FOURS) {
     let one = own_head(share.heads, share.kv_head, number);
     if (one.run == width && (number < share.heads.count || number == FOURS * 4)) {
       var sum = 0.0;
@@ -101,17 +102,18 @@ fn take_squares(share: Share, lane: u32) {
   }
   if (p.q_size > width) {
     var sum = 0.0;
-    for (var i = lane; i < p.q_size; i += UNITS * SLICES) {
+    for (var i = lane; i < p.q_size; i += UNITS * SLICES * FOURS) {
       sum += qkv[row + i] * qkv[row + i];
     }
     squares[lane] = sum;
   }
   if (p.k_size > width) {
     var sum = 0.0;
-    for (var i = row + p.heads * width + lane; i < row + p.heads * width + p.k_size; i += UNITS * SLICES) {
+    let end = row + p.heads * width + p.k_size;
+    for (var i = row + p.heads * width + lane; i < end; i += UNITS * SLICES * FOURS) {
       sum += qkv[i] * qkv[i];
     }
-    squares[UNITS * 16 + lane] = sum;
+    squares[OF_KEY + lane] = sum;
   }
   workgroupBarrier();
 }
@@ -122,7 +124,7 @@ fn factor_of(one: Own) -> f32 {
     return 1;
   }
   let first = squares_of(one);
-  let size = (p.pairs + 3) / 4 * select(1, p.slices, one.run > p.pairs * 2);
+  let size = (p.pairs + 3) / 4 * select(1, p.slices * FOURS, one.run > p.pairs * 2);
   var sum = 0.0;
   for (var i = 0u; i < size; i++) {
     sum += squares[first + i];
@@ -182,20 +184,20 @@ fn four_queries(q: u32, unit: u32) -> Eight {
   );
 }
 
-@compute @workgroup_size(UNITS * SLICES)
+@compute @workgroup_size(UNITS * SLICES * FOURS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let share = share_of(workgroup);
   if (share.origin >= share.end) {
     store_nothing(share, lane);
     return;
   }
-  let slice = lane / UNITS;
-  let unit = lane % UNITS;
+  let place = place_of(lane);
+  let unit = place.unit;
   let last = share.to == share.end; // the split of the token's own position
   if (NORM == 1) {
     take_squares(share, lane);
   }
-  for (var number = slice; number <= FOURS * 4; number += SLICES) {
+  for (var number = lane / UNITS; number <= FOURS * 4; number += SLICES * FOURS) {
     let one = own_head(share.heads, share.kv_head, number);
     var near = vec4f();
     var far = vec4f();
@@ -215,37 +217,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
   }
   workgroupBarrier();
-  let query0 = four_queries(0, unit);
-  var query4 = Eight();
-  if (FOURS > 1) {
-    query4 = four_queries(4, unit);
-  }
-  var start0 = nothing();
-  var start4 = nothing();
+  let four = four_queries(place.four * 4, unit);
+  var start = nothing();
   if (last) {
     let key = mat2x4f(fresh[unit * 2], fresh[unit * 2 + 1]);
     workgroupBarrier(); // the slowest invocation still reads
-    if (slice == 0) {
-      parts[unit] = times(query0, key);
-      if (FOURS > 1) {
-        parts[UNITS + unit] = times(query4, key);
-      }
+    if (place.slice == 0) {
+      parts[place.four * UNITS + unit] = times(four, key);
     }
     workgroupBarrier();
-    if (slice == 0) {
+    if (place.slice == 0) {
       let value = fresh_values(share, unit);
-      start0 = start_with(0, value);
-      if (FOURS > 1) {
-        start4 = start_with(UNITS, value);
-      }
-      if (share.chunk == 0) {
+      start = start_with(place.four * UNITS, value);
+      if (share.chunk == 0 && place.four == 0) {
         let at = kv_at(share.token.table, share.token.position, share.kv_head) / 4 + unit;
         keys[at] = kv_unit(key);
         values[at] = kv_unit(value);
       }
     }
   }
-  attend(share, select(share.to, share.to - 1, last), query0, query4, start0, start4, lane);
+  attend(share, select(share.to, share.to - 1, last), four, start, lane);
 }
 
 // The softmax after the token's own position, whose scores are the sums of what lies in `parts`.

@@ -40,9 +40,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let assignment = t * p.K + k;
     let expert = ids[assignment] - part.first_expert; // wraps to a large number below the part
     if (expert < part.experts) {
-      let own = strided8(expert, min(row, part.rows - 1), assignment, i % (TEAM / SIDES), TEAM / SIDES);
-      sum.rows.lo += weights[p.weights_at + assignment] * own.rows.lo;
-      sum.rows.hi += weights[p.weights_at + assignment] * own.rows.hi;
+      let weight = weights[p.weights_at + assignment];
+      let last = part.rows - 1;
+      sum = strided8(sum, weight, expert, min(row, last), assignment, i % (TEAM / SIDES), TEAM / SIDES);
     }
   }
   sum = team_sum(sum, lane);

@@ -6,12 +6,12 @@
 //        keys, values [block, position in block, Hkv, Dh], f16 or f32
 //
 // grid (ceil(rows / 16 / (THREADS / TEAM)), T): a team makes two panels of one head, half a head
-// apart, which are the pairs that RoPE turns, and reads x once for both. Dh is a multiple of 16;
-// parts hold whole heads, and `first_row` of a part counts from the first row of q.
-#import "lib/matrix/products.wgsl"
+// apart, which are the pairs that RoPE turns; with PANELS 2 at once, and then it reads x once for
+// both. Dh is a multiple of 16; parts hold whole heads, and `first_row` of a part counts from the
+// first row of q.
+#import "lib/matrix/matvec.wgsl"
 #import "lib/matrix/norm_first.wgsl"
 #import "lib/matrix/row_bias.wgsl"
-#import "lib/team/team.wgsl"
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/token.wgsl"
@@ -19,6 +19,8 @@
 
 override THREADS: u32;
 override TEAM: u32;
+override AT_ONCE: u32;
+override PANELS: u32; // that an invocation makes at once: 2, or 1 where it has few registers
 override NORM: u32;
 
 struct Params {
@@ -44,19 +46,30 @@ struct Params {
 override MADE: u32 = THREADS / TEAM * 16;
 var<workgroup> made: array<f32, MADE>;
 
-struct Pair {
-  near: Rows8,
-  far: Rows8,
-}
-
-// Rows `near` .. `near + 7` and `far` .. `far + 7` times row `t` of x. Contains barriers: call it
-// in uniform control flow.
-fn pair_of(near: u32, far: u32, t: u32, lane: Lane) -> Pair {
+// Rows `row` .. `row + 7` and those half a head further times row `t` of x: of each the one that is
+// the invocation's, by its place in the team mod 8. Contains barriers: call it in uniform control
+// flow.
+fn pair_of(row: u32, t: u32, lane: Lane) -> vec2f {
+  let i = lane.index % TEAM;
+  if (PANELS == 1) {
+    let to = lane.index / TEAM * 16 + i;
+    // In a loop of a length that no compiler knows, which is 2, and by way of workgroup memory:
+    // else what one needs is kept while the other is made.
+    for (var half = 0u; half < min(2, part.groups + 1); half++) {
+      let sum = sums8(0, min(row, part.rows - p.pairs * 2) + half * p.pairs, t, lane);
+      if (i < 8) {
+        made[to + half * 8] = row_of(sum.rows, i) * norm_factor(sum.squares);
+      }
+    }
+    return vec2f(made[to % MADE], made[(to + 8) % MADE]);
+  }
+  let near = min(row, part.rows - p.pairs * 2);
   var one = Sums();
   var other = Sums();
-  for (var unit = lane.index % TEAM * SPAN; unit < part.groups * 4; unit += TEAM * SPAN) {
-    let y = products(0, near, unit, t);
-    let z = products(0, far, unit, t);
+  for (var unit = i * SPAN; unit < part.groups * 4; unit += TEAM * SPAN) {
+    // Added once both are there, as in matvec.wgsl.
+    let y = products(Sums(), 1, 0, near, unit, t);
+    let z = products(Sums(), 1, 0, near + p.pairs, unit, t);
     one.rows.lo += y.rows.lo;
     one.rows.hi += y.rows.hi;
     one.squares += y.squares;
@@ -65,11 +78,7 @@ fn pair_of(near: u32, far: u32, t: u32, lane: Lane) -> Pair {
   }
   one = team_sum(one, lane);
   other = team_sum(other, lane);
-  let factor = norm_factor(one.squares);
-  return Pair(
-    Rows8(one.rows.lo * factor, one.rows.hi * factor),
-    Rows8(other.rows.lo * factor, other.rows.hi * factor),
-  );
+  return vec2f(row_of(one.rows, i % 8), row_of(other.rows, i % 8)) * norm_factor(one.squares);
 }
 
 @compute @workgroup_size(THREADS)
@@ -79,19 +88,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let index = group_index(group, groups) * (THREADS / TEAM) + team;
   let t = group.z;
   let panels = p.pairs / 8; // of half a head
-  let own = index / panels; // head of the part
-  let first = index % panels * 8; // row of the half head
-  let inside = own * p.pairs * 2 < part.rows;
-  let row = select(0, own * p.pairs * 2 + first, inside);
-  let head = own + part.first_row / (p.pairs * 2);
-  let pair = pair_of(row, row + p.pairs, t, lane);
+  let row = index / panels * p.pairs * 2 + index % panels * 8;
+  let pair = pair_of(row, t, lane);
   let token = token_at(t);
+  let first = row % (p.pairs * 2); // row of the head
+  let head = (part.first_row + row) / (p.pairs * 2);
   if (i < 8) {
-    var a = row_of(pair.near, i);
-    var b = row_of(pair.far, i);
+    var a = pair.x;
+    var b = pair.y;
     if (BIAS == 1) {
-      a += bias_of(row + i);
-      b += bias_of(row + p.pairs + i);
+      let biased = min(row, part.rows - p.pairs * 2) + i;
+      a += bias_of(biased);
+      b += bias_of(biased + p.pairs);
     }
     var turn = vec2f(1, 0);
     if (head < p.heads + p.kv_heads) {
@@ -101,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     made[team * 16 + 8 + i] = b * turn.x + a * turn.y;
   }
   workgroupBarrier();
-  if (i < 8 && inside) {
+  if (i < 8 && row < part.rows) {
     let turned = vec2f(made[team * 16 + i * 2], made[team * 16 + i * 2 + 1]);
     let dimension = first + i % 4 * 2 + select(0, p.pairs, i >= 4);
     let at = t * p.y_stride + head * p.pairs * 2 + dimension;

@@ -21,10 +21,11 @@ fn four_rows(at: u32, u: Unit) -> vec4f {
   );
 }
 
-fn products(expert: u32, row: u32, unit: u32, t: u32) -> Sums {
+fn products(sum: Sums, weight: f32, expert: u32, row: u32, unit: u32, t: u32) -> Sums {
   let columns = columns_at(t, unit);
   let u = columns.unit;
   let at = panel_at(expert, row) + unit * 8;
-  let rows = Rows8(u.scale * four_rows(at, u), u.scale * four_rows(at + 1, u));
-  return Sums(rows, columns.squares);
+  let lo = sum.rows.lo + weight * u.scale * four_rows(at, u);
+  let hi = sum.rows.hi + weight * u.scale * four_rows(at + 1, u);
+  return Sums(Rows8(lo, hi), sum.squares + columns.squares);
 }

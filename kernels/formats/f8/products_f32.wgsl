@@ -11,16 +11,14 @@ fn four_by_four(words: vec4u, x: vec4f) -> vec4f {
   );
 }
 
-fn products(expert: u32, row: u32, unit: u32, t: u32) -> Sums {
+fn products(sum: Sums, weight: f32, expert: u32, row: u32, unit: u32, t: u32) -> Sums {
   let columns = columns_at(t, unit);
   let u = columns.unit;
   let panel = row / 8;
   let at = word_at(expert, panel, unit);
-  let lo = scales4(expert, panel, 0, unit); // before the sums: loads take long
-  let hi = scales4(expert, panel, 1, unit);
-  let rows = Rows8(
-    lo * (four_by_four(w[at], u.a) + four_by_four(w[at + 2], u.b)),
-    hi * (four_by_four(w[at + 1], u.a) + four_by_four(w[at + 3], u.b)),
-  );
-  return Sums(rows, columns.squares);
+  let lo_scales = weight * scales4(expert, panel, 0, unit); // before the sums: loads take long
+  let hi_scales = weight * scales4(expert, panel, 1, unit);
+  let lo = sum.rows.lo + lo_scales * (four_by_four(w[at], u.a) + four_by_four(w[at + 2], u.b));
+  let hi = sum.rows.hi + hi_scales * (four_by_four(w[at + 1], u.a) + four_by_four(w[at + 3], u.b));
+  return Sums(Rows8(lo, hi), sum.squares + columns.squares);
 }

@@ -2,9 +2,10 @@
 // attention_split.wgsl and attention_turn.wgsl share. Uses their bindings and params.
 //
 // UNITS invocations side by side read a position, eight dimensions each; their part of the queries
-// and of the outputs stays in registers, for all heads. There are SLICES such slices, each with its
-// own maxima and sums (online softmax) up to the end. A tile is four positions a slice, whose keys
-// and values are asked for together.
+// and of the outputs stays in registers, for four heads. There are SLICES such slices, each with
+// its own maxima and sums (online softmax) up to the end, and as many again for the other four
+// heads, where there are more. A tile is four positions a slice, whose keys and values are asked
+// for together; the invocations of the other heads ask for the same at the same time.
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
@@ -32,6 +33,19 @@ var<workgroup> scores: array<vec4f, SCORES>;
 // where the positions of this tile and of the next one lie
 var<workgroup> places: array<u32, PLACES>;
 
+// An invocation's place: which four of the workgroup's heads, and which of their invocations it is.
+struct Place {
+  four: u32,
+  index: u32, // slice * UNITS + unit
+  slice: u32,
+  unit: u32,
+}
+
+fn place_of(lane: u32) -> Place {
+  let index = lane % (UNITS * SLICES);
+  return Place(lane / (UNITS * SLICES), index, index / UNITS, index % UNITS);
+}
+
 // Eight dimensions of four heads: a column is a dimension, a row a head.
 struct Eight {
   near: mat4x4f,
@@ -42,13 +56,14 @@ fn times(q: Eight, key: mat2x4f) -> vec4f {
   return q.near * key[0] + q.far * key[1];
 }
 
-// Leaves what an invocation adds to the scores of its slice's four positions.
-fn put(four: u32, slice: u32, unit: u32, q: Eight, k0: mat2x4f, k1: mat2x4f, k2: mat2x4f, k3: mat2x4f) {
-  let at = (four * SLICES * 4 + slice) * (UNITS | 1) + unit;
-  parts[at] = times(q, k0);
-  parts[at + SLICES * (UNITS | 1)] = times(q, k1);
-  parts[at + SLICES * 2 * (UNITS | 1)] = times(q, k2);
-  parts[at + SLICES * 3 * (UNITS | 1)] = times(q, k3);
+// Leaves what an invocation adds to the scores of its slice's four positions. Keys are unpacked one
+// by one: registers are few.
+fn put(place: Place, q: Eight, k0: KvUnit, k1: KvUnit, k2: KvUnit, k3: KvUnit) {
+  let at = (place.four * SLICES * 4 + place.slice) * (UNITS | 1) + place.unit;
+  parts[at] = times(q, kv_unpack(k0));
+  parts[at + SLICES * (UNITS | 1)] = times(q, kv_unpack(k1));
+  parts[at + SLICES * 2 * (UNITS | 1)] = times(q, kv_unpack(k2));
+  parts[at + SLICES * 3 * (UNITS | 1)] = times(q, kv_unpack(k3));
 }
 
 fn plus(out: Eight, weight: vec4f, value: mat2x4f) -> Eight {
@@ -69,8 +84,8 @@ struct Soft {
 }
 
 // Takes the scores of a slice's four positions of a tile.
-fn soften(before: Soft, four: u32, slice: u32) -> Soft {
-  let at = four * SLICES * 4 + slice;
+fn soften(before: Soft, place: Place) -> Soft {
+  let at = place.four * SLICES * 4 + place.slice;
   let s = mat4x4f(scores[at], scores[at + SLICES], scores[at + SLICES * 2], scores[at + SLICES * 3]);
   let top = max(before.top, max(max(s[0], s[1]), max(s[2], s[3])));
   let fade = exp(before.top - top);
@@ -91,9 +106,10 @@ fn faded(out: Eight, by: vec4f) -> Eight {
   );
 }
 
-fn add_values(out: Eight, soft: Soft, v0: mat2x4f, v1: mat2x4f, v2: mat2x4f, v3: mat2x4f) -> Eight {
+fn add_values(out: Eight, soft: Soft, v0: KvUnit, v1: KvUnit, v2: KvUnit, v3: KvUnit) -> Eight {
   let w = soft.weights;
-  return plus(plus(plus(plus(faded(out, soft.fade), w[0], v0), w[1], v1), w[2], v2), w[3], v3);
+  let two = plus(plus(faded(out, soft.fade), w[0], kv_unpack(v0)), w[1], kv_unpack(v1));
+  return plus(plus(two, w[2], kv_unpack(v2)), w[3], kv_unpack(v3));
 }
 
 fn value_size() -> u32 {
@@ -106,18 +122,20 @@ struct Heads {
   count: u32,
 }
 
-// Sums four dimensions of each unit over the slices and stores them for heads q .. q + 3. Contains
+// Sums four dimensions of each unit over the slices and stores them for the four heads. Contains
 // barriers: call it in uniform control flow.
-fn store(quad: mat4x4f, dimension: u32, q: u32, heads: Heads, row: u32, lane: u32) {
+fn store(quad: mat4x4f, dimension: u32, heads: Heads, row: u32, place: Place) {
   workgroupBarrier(); // the slowest invocation still reads
+  let first = place.four * UNITS * SLICES * 4;
   for (var i = 0u; i < 4; i++) {
-    parts[lane * 4 + i] = quad[i];
+    parts[first + place.index * 4 + i] = quad[i];
   }
   workgroupBarrier();
-  for (var i = lane; i < UNITS * 4; i += UNITS * SLICES) {
+  let q = place.four * 4;
+  for (var i = place.index; i < UNITS * 4; i += UNITS * SLICES) {
     var sum = vec4f();
     for (var slice = 0u; slice < p.slices; slice++) {
-      sum += parts[slice * UNITS * 4 + i];
+      sum += parts[first + slice * UNITS * 4 + i];
     }
     let d = i / 4 * 8 + dimension + i % 4;
     for (var h = q; h < min(q + 4, heads.count) && d >= p.skip && d < p.pairs * 2; h++) {
@@ -126,17 +144,19 @@ fn store(quad: mat4x4f, dimension: u32, q: u32, heads: Heads, row: u32, lane: u3
   }
 }
 
-// Ends the softmax of heads q .. q + 3 over all slices and stores their outputs. Contains barriers.
-fn finish(out: Eight, soft: Soft, q: u32, heads: Heads, row: u32, lane: u32) {
+// Ends the softmax of the four heads over all slices and stores their outputs. Contains barriers.
+fn finish(out: Eight, soft: Soft, heads: Heads, row: u32, place: Place) {
   workgroupBarrier();
-  if (lane % UNITS == 0) {
-    scores[lane / UNITS * 2] = soft.top;
-    scores[lane / UNITS * 2 + 1] = soft.total;
+  let first = place.four * SLICES * 2;
+  if (place.unit == 0) {
+    scores[first + place.slice * 2] = soft.top;
+    scores[first + place.slice * 2 + 1] = soft.total;
   }
   workgroupBarrier();
+  let q = place.four * 4;
   var top = vec4f(MASKED);
   for (var slice = 0u; slice < p.slices; slice++) {
-    top = max(top, scores[slice * 2]);
+    top = max(top, scores[first + slice * 2]);
   }
   var total = vec4f();
   if (SINKS == 1 && splits_each() == 1) { // else attention_reduce takes them
@@ -146,9 +166,9 @@ fn finish(out: Eight, soft: Soft, q: u32, heads: Heads, row: u32, lane: u32) {
     total = exp(sink - top);
   }
   for (var slice = 0u; slice < p.slices; slice++) {
-    total += scores[slice * 2 + 1] * exp(scores[slice * 2] - top);
+    total += scores[first + slice * 2 + 1] * exp(scores[first + slice * 2] - top);
   }
-  if (splits_each() > 1 && lane == 0) {
+  if (splits_each() > 1 && place.index == 0) {
     let at = row + value_size() * p.heads + heads.first * 2;
     for (var h = q; h < min(q + 4, heads.count); h++) {
       y[at + h * 2] = top[h - q];
@@ -156,8 +176,8 @@ fn finish(out: Eight, soft: Soft, q: u32, heads: Heads, row: u32, lane: u32) {
     }
   }
   let whole = faded(out, exp(soft.top - top) / select(total, vec4f(1), splits_each() > 1));
-  store(whole.near, 0, q, heads, row, lane);
-  store(whole.far, 4, q, heads, row, lane);
+  store(whole.near, 0, heads, row, place);
+  store(whole.far, 4, heads, row, place);
 }
 
 // What a workgroup owns: heads of one key/value head, for one token and one split of the positions
@@ -194,7 +214,7 @@ fn share_of(workgroup: vec3u) -> Share {
 
 // What a split without positions stores.
 fn store_nothing(own: Share, lane: u32) {
-  for (var h = lane; h < own.heads.count; h += UNITS * SLICES) {
+  for (var h = lane; h < own.heads.count; h += UNITS * SLICES * FOURS) {
     y[own.row + value_size() * p.heads + (own.heads.first + h) * 2 + 1] = 0;
   }
 }
@@ -211,43 +231,37 @@ fn nothing() -> Start {
 
 // Attends to the cached positions own.origin .. to - 1, and stores the outputs. Contains barriers:
 // call it in uniform control flow.
-fn attend(own: Share, to: u32, query0: Eight, query4: Eight, start0: Start, start4: Start, lane: u32) {
+fn attend(own: Share, to: u32, query: Eight, start: Start, lane: u32) {
   let tile = SLICES * 4;
   let units = (p.pairs + 3) / 4;
-  let slice = lane / UNITS;
-  let unit = lane % UNITS;
-  var soft0 = start0.soft;
-  var soft4 = start4.soft;
-  var out0 = start0.out;
-  var out4 = start4.out;
-  for (var i = lane; i < tile; i += UNITS * SLICES) {
+  let place = place_of(lane);
+  var soft = start.soft;
+  var out = start.out;
+  for (var i = lane; i < tile; i += UNITS * SLICES * FOURS) {
     places[i] = kv_at(own.token.table, min(own.origin + i, max(to, 1) - 1), own.kv_head) / 4;
   }
   workgroupBarrier();
   var side = 0u;
   for (var first = own.origin; first < to; first += tile) {
-    let at0 = places[side + slice] + unit;
-    let at1 = places[side + slice + SLICES] + unit;
-    let at2 = places[side + slice + SLICES * 2] + unit;
-    let at3 = places[side + slice + SLICES * 3] + unit;
-    let key0 = kv_unpack(keys[at0]);
-    let key1 = kv_unpack(keys[at1]);
-    let key2 = kv_unpack(keys[at2]);
-    let key3 = kv_unpack(keys[at3]);
+    let at0 = places[side + place.slice] + place.unit;
+    let at1 = places[side + place.slice + SLICES] + place.unit;
+    let at2 = places[side + place.slice + SLICES * 2] + place.unit;
+    let at3 = places[side + place.slice + SLICES * 3] + place.unit;
+    let key0 = keys[at0];
+    let key1 = keys[at1];
+    let key2 = keys[at2];
+    let key3 = keys[at3];
     let value0 = values[at0];
     let value1 = values[at1];
     let value2 = values[at2];
     let value3 = values[at3];
-    put(0, slice, unit, query0, key0, key1, key2, key3);
-    if (FOURS > 1) {
-      put(1, slice, unit, query4, key0, key1, key2, key3);
-    }
+    put(place, query, key0, key1, key2, key3);
     workgroupBarrier();
     side = tile - side;
-    for (var i = lane; i < tile; i += UNITS * SLICES) {
+    for (var i = lane; i < tile; i += UNITS * SLICES * FOURS) {
       places[side + i] = kv_at(own.token.table, min(first + tile + i, to - 1), own.kv_head) / 4;
     }
-    for (var i = lane; i < FOURS * tile; i += UNITS * SLICES) {
+    for (var i = lane; i < FOURS * tile; i += UNITS * SLICES * FOURS) {
       var sum = vec4f();
       for (var u = 0u; u < units; u++) {
         sum += parts[i * (UNITS | 1) + u];
@@ -255,19 +269,8 @@ fn attend(own: Share, to: u32, query0: Eight, query4: Eight, start0: Start, star
       scores[i] = select(vec4f(MASKED), sum, first + i % tile < to);
     }
     workgroupBarrier();
-    let v0 = kv_unpack(value0);
-    let v1 = kv_unpack(value1);
-    let v2 = kv_unpack(value2);
-    let v3 = kv_unpack(value3);
-    soft0 = soften(soft0, 0, slice);
-    out0 = add_values(out0, soft0, v0, v1, v2, v3);
-    if (FOURS > 1) {
-      soft4 = soften(soft4, 1, slice);
-      out4 = add_values(out4, soft4, v0, v1, v2, v3);
-    }
+    soft = soften(soft, place);
+    out = add_values(out, soft, value0, value1, value2, value3);
   }
-  finish(out0, soft0, 0, own.heads, own.row, lane);
-  if (FOURS > 1) {
-    finish(out4, soft4, 4, own.heads, own.row, lane);
-  }
+  finish(out, soft, own.heads, own.row, place);
 }

@@ -4,34 +4,39 @@
 #import "lib/matrix/products.wgsl"
 #import "lib/team/team.wgsl"
 
-// What an invocation adds to rows `row` .. `row + 7` of an expert, row a multiple of 8, times row
-// `t` of x: from columns of place `first`, `first + stride`, ..., each SPAN units wide.
-fn strided8(expert: u32, row: u32, t: u32, first: u32, stride: u32) -> Sums {
-  var sum = Sums();
+// `start` and `weight` times what an invocation adds to rows `row` .. `row + 7` of an expert, row a
+// multiple of 8, times row `t` of x: from columns of place `first`, `first + stride`, ..., each
+// SPAN units wide.
+fn strided8(start: Sums, weight: f32, expert: u32, row: u32, t: u32, first: u32, stride: u32) -> Sums {
   let end = part.groups * 4;
   let next = stride * SPAN;
   var unit = first * SPAN;
-  if (AT_ONCE == 2) {
-    for (; unit + next < end; unit += 2 * next) {
-      let y = products(expert, row, unit, t);
-      let z = products(expert, row, unit + next, t);
-      sum.rows.lo += y.rows.lo + z.rows.lo;
-      sum.rows.hi += y.rows.hi + z.rows.hi;
-      sum.squares += y.squares + z.squares;
+  if (AT_ONCE == 1) {
+    var sum = start;
+    for (; unit < end; unit += next) {
+      sum = products(sum, weight, expert, row, unit, t);
     }
+    return sum;
+  }
+  var sum = Sums();
+  for (; unit + next < end; unit += 2 * next) {
+    // Added once both are there: else compilers load the second when they have the first.
+    let y = products(Sums(), 1, expert, row, unit, t);
+    let z = products(Sums(), 1, expert, row, unit + next, t);
+    sum.rows.lo += y.rows.lo + z.rows.lo;
+    sum.rows.hi += y.rows.hi + z.rows.hi;
+    sum.squares += y.squares + z.squares;
   }
   for (; unit < end; unit += next) {
-    let y = products(expert, row, unit, t);
-    sum.rows.lo += y.rows.lo;
-    sum.rows.hi += y.rows.hi;
-    sum.squares += y.squares;
+    sum = products(sum, 1, expert, row, unit, t);
   }
-  return sum;
+  let rows = Rows8(start.rows.lo + weight * sum.rows.lo, start.rows.hi + weight * sum.rows.hi);
+  return Sums(rows, start.squares + sum.squares);
 }
 
 // The sums of a team. Contains barriers: call it in uniform control flow.
 fn sums8(expert: u32, row: u32, t: u32, lane: Lane) -> Sums {
-  return team_sum(strided8(expert, row, t, lane.index % TEAM, TEAM), lane);
+  return team_sum(strided8(Sums(), 1, expert, row, t, lane.index % TEAM, TEAM), lane);
 }
 
 // Rows `row` .. `row + 7` of an expert times row `t` of x.

@@ -4,12 +4,6 @@
 #import "lib/matrix/columns_float.wgsl"
 #import "lib/matrix/products_grouped.wgsl"
 
-struct Group {
-  rows: Rows8,
-  sum: f32, // of the activations, for OFFSETS
-  squares: f32,
-}
-
 // Every other level of a word, less the zero point.
 fn levels2(word: u32) -> vec2h {
   return vec2h(unpack2x16float((word & 0x00ff00ff) | 0x64006400)) - vec2h(1024 + ZERO);
@@ -33,23 +27,33 @@ fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, k: u32, u: Unit) -> 
   return vec4f(one_row(lo.x, hi.x, u), one_row(lo.y, hi.y, u), one_row(lo.z, hi.z, u), one_row(lo.w, hi.w, u));
 }
 
-fn with_unit(group: Group, expert: u32, panel: u32, unit: u32, k: u32, t: u32) -> Group {
-  let columns = columns_at(t, unit + k);
-  let u = columns.unit;
-  let lo = group.rows.lo + u.scale * four_rows(expert, panel, 0, unit, k, u);
-  let hi = group.rows.hi + u.scale * four_rows(expert, panel, 1, unit, k, u);
-  var sum = group.sum;
-  if (OFFSETS) {
-    sum += u.scale * f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
-  }
-  return Group(Rows8(lo, hi), sum, group.squares + columns.squares);
+// Of all eight columns, for OFFSETS.
+fn sum_of_unit(u: Unit) -> f32 {
+  return u.scale * f32(dot(u.a + u.b, vec2h(1)) + dot(u.c + u.d, vec2h(1)));
 }
 
-fn scaled(group: Group, scales: Rows8, expert: u32, panel: u32, unit: u32) -> Sums {
-  var rows = Rows8(scales.lo * group.rows.lo, scales.hi * group.rows.hi);
-  if (OFFSETS) {
-    rows.lo -= offsets4(expert, panel, 0, unit) * group.sum;
-    rows.hi -= offsets4(expert, panel, 1, unit) * group.sum;
+alias Four = vec4f;
+
+// Levels of four rows, less the zero point, by unit u, and by v where SPAN is 2.
+fn half_panel(expert: u32, panel: u32, half: u32, unit: u32, u: Unit, v: Unit) -> Four {
+  let rows = u.scale * four_rows(expert, panel, half, unit, 0, u);
+  if (SPAN == 2) {
+    return rows + v.scale * four_rows(expert, panel, half, unit, 1, v);
   }
-  return Sums(rows, group.squares);
+  return rows;
+}
+
+// `start` and `weight` times these rows.
+fn plus_scaled(
+  start: vec4f, weight: f32, rows: Four, expert: u32, panel: u32, half: u32, unit: u32, u: Unit, v: Unit,
+) -> vec4f {
+  let y = start + weight * scales4(expert, panel, half, unit) * rows;
+  if (OFFSETS) {
+    var sum = sum_of_unit(u);
+    if (SPAN == 2) {
+      sum += sum_of_unit(v);
+    }
+    return y - offsets4(expert, panel, half, unit) * (weight * sum);
+  }
+  return y;
 }

@@ -4,12 +4,6 @@
 #import "lib/matrix/columns_float.wgsl"
 #import "lib/matrix/products_grouped.wgsl"
 
-struct Group {
-  rows: Rows8, // of levels
-  sum: f32, // of the activations
-  squares: f32,
-}
-
 fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, k: u32, u: Unit) -> vec4f {
   let lo = levels4(expert, panel, half, unit, 2 * k);
   let hi = levels4(expert, panel, half, unit, 2 * k + 1);
@@ -17,25 +11,28 @@ fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, k: u32, u: Unit) -> 
     + vec4f(dot(bytes4(hi.x), u.b), dot(bytes4(hi.y), u.b), dot(bytes4(hi.z), u.b), dot(bytes4(hi.w), u.b));
 }
 
-fn with_unit(group: Group, expert: u32, panel: u32, unit: u32, k: u32, t: u32) -> Group {
-  let columns = columns_at(t, unit + k);
-  let u = columns.unit;
-  let lo = group.rows.lo + four_rows(expert, panel, 0, unit, k, u);
-  let hi = group.rows.hi + four_rows(expert, panel, 1, unit, k, u);
-  return Group(Rows8(lo, hi), group.sum + u.sum, group.squares + columns.squares);
+alias Four = vec4f;
+
+// Levels of four rows by unit u, and by v where SPAN is 2.
+fn half_panel(expert: u32, panel: u32, half: u32, unit: u32, u: Unit, v: Unit) -> Four {
+  let rows = four_rows(expert, panel, half, unit, 0, u);
+  if (SPAN == 2) {
+    return rows + four_rows(expert, panel, half, unit, 1, v);
+  }
+  return rows;
 }
 
-fn scaled(group: Group, scales: Rows8, expert: u32, panel: u32, unit: u32) -> Sums {
-  var rows = group.rows;
-  if (ZERO != 0) {
-    rows.lo -= vec4f(ZERO * group.sum);
-    rows.hi -= vec4f(ZERO * group.sum);
+// `start` and `weight` times these rows.
+fn plus_scaled(
+  start: vec4f, weight: f32, rows: Four, expert: u32, panel: u32, half: u32, unit: u32, u: Unit, v: Unit,
+) -> vec4f {
+  var sum = u.sum;
+  if (SPAN == 2) {
+    sum += v.sum;
   }
-  rows.lo *= scales.lo;
-  rows.hi *= scales.hi;
+  let y = start + weight * scales4(expert, panel, half, unit) * (rows - vec4f(ZERO * sum));
   if (OFFSETS) {
-    rows.lo -= offsets4(expert, panel, 0, unit) * group.sum;
-    rows.hi -= offsets4(expert, panel, 1, unit) * group.sum;
+    return y - offsets4(expert, panel, half, unit) * (weight * sum);
   }
-  return Sums(rows, group.squares);
+  return y;
 }

@@ -1,14 +1,16 @@
-// A panel of quantized weights by int8 activations, four products an instruction. Units of a
-// Group lie in one group of 32 columns of the activations, and have its scale.
+// A panel of quantized weights by int8 activations, four products an instruction. SPAN units lie in
+// one group of 32 columns of the activations, and have its scale.
 #import "lib/matrix/weights.wgsl"
 #import "lib/matrix/unit.wgsl"
 #import "lib/matrix/products_grouped.wgsl"
 
-struct Group {
-  lo: vec4i,
-  hi: vec4i,
-  sum: i32, // of the activations
-  scale: f32,
+struct Columns {
+  unit: Unit,
+  squares: f32, // 0: rows are rounded after their norm
+}
+
+fn columns_at(t: u32, unit: u32) -> Columns {
+  return Columns(unit_at(t, unit), 0);
 }
 
 // Levels around 128 become int8 by flipping the sign bit. Those around another zero point are int8
@@ -26,25 +28,33 @@ fn four_rows(expert: u32, panel: u32, half: u32, unit: u32, k: u32, u: Unit) -> 
   return vec4i(one_row(lo.x, hi.x, u), one_row(lo.y, hi.y, u), one_row(lo.z, hi.z, u), one_row(lo.w, hi.w, u));
 }
 
-fn with_unit(group: Group, expert: u32, panel: u32, unit: u32, k: u32, t: u32) -> Group {
-  let u = unit_at(t, unit + k);
-  let lo = group.lo + four_rows(expert, panel, 0, unit, k, u);
-  let hi = group.hi + four_rows(expert, panel, 1, unit, k, u);
-  return Group(lo, hi, group.sum + u.sum, u.scale);
+alias Four = vec4i;
+
+// Levels of four rows by unit u, and by v where SPAN is 2.
+fn half_panel(expert: u32, panel: u32, half: u32, unit: u32, u: Unit, v: Unit) -> Four {
+  let rows = four_rows(expert, panel, half, unit, 0, u);
+  if (SPAN == 2) {
+    return rows + four_rows(expert, panel, half, unit, 1, v);
+  }
+  return rows;
 }
 
-fn scaled(group: Group, scales: Rows8, expert: u32, panel: u32, unit: u32) -> Sums {
-  var lo = group.lo;
-  var hi = group.hi;
+// `start` and `weight` times these rows.
+fn plus_scaled(
+  start: vec4f, weight: f32, rows: Four, expert: u32, panel: u32, half: u32, unit: u32, u: Unit, v: Unit,
+) -> vec4f {
+  var sum = u.sum;
+  if (SPAN == 2) {
+    sum += v.sum;
+  }
+  var products = rows;
   if (ZERO != 0 && ZERO != 128) {
-    lo -= vec4i(ZERO * group.sum);
-    hi -= vec4i(ZERO * group.sum);
+    products -= vec4i(ZERO * sum);
   }
-  var rows = Rows8(group.scale * scales.lo * vec4f(lo), group.scale * scales.hi * vec4f(hi));
+  let scale = weight * u.scale;
+  let y = start + scale * scales4(expert, panel, half, unit) * vec4f(products);
   if (OFFSETS) {
-    let sum = group.scale * f32(group.sum);
-    rows.lo -= offsets4(expert, panel, 0, unit) * sum;
-    rows.hi -= offsets4(expert, panel, 1, unit) * sum;
+    return y - offsets4(expert, panel, half, unit) * (scale * f32(sum));
   }
-  return Sums(rows, 0);
+  return y;
 }

@@ -21,7 +21,9 @@ fn team_sum(value: Sums, lane: Lane) -> Sums {
     team_partial[lane.subgroup] = own;
   }
   workgroupBarrier();
-  let each = max(1, lane.subgroups * TEAM / THREADS); // subgroups of a team
+  // Subgroups of a team: not more than its invocations. That no compiler knows the number keeps it
+  // from unrolling the loop, whose addresses would lie in registers that the products need.
+  let each = min(max(1, lane.subgroups * TEAM / THREADS), part.groups * TEAM);
   let first = lane.index / TEAM * each;
   var sum = team_partial[first];
   for (var i = 1u; i < each; i++) {

@@ -5,6 +5,7 @@ import { DeviceError } from "../../errors.ts";
 import {
   adapterKey,
   describeAdapter,
+  hasFewRegisters,
   hasInt8Products,
   hasMatrixUnits,
   hasSubgroups,
@@ -69,6 +70,7 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const tile = options.tile ?? usualTile(software);
     const forms = options.forms ?? usualForms(software, options.tile !== undefined);
     const int8First = prefersInt8(adapter);
+    const fewRegisters = hasFewRegisters(adapter);
     if (!tilesFor(FORMATS.q4, can).includes(tile))
       throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));
@@ -78,7 +80,7 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
       { backend: "webgpu", device: name, software, threads: 1, features: wanted },
       {
         ...options,
-        abilities: { arithmetics, subgroup, tile, matrix, forms, software, int8First, threads },
+        abilities: { arithmetics, subgroup, tile, matrix, forms, software, fewRegisters, int8First, threads },
         adapterKey: adapterKey(adapter),
         onClose,
       },

@@ -51,6 +51,14 @@ export function prefersInt8({ info }: GPUAdapter): boolean {
 }
 
 /**
+ * Whether an invocation has room for some 64 floats only: Intel's compilers divide 128 registers of
+ * eight floats among the 16 of a subgroup.
+ */
+export function hasFewRegisters({ info }: GPUAdapter): boolean {
+  return /intel/i.test([info.vendor, info.description].join(" "));
+}
+
+/**
  * Dawn's name for matrix units, which WebGPU itself does not have yet; only in Node,
  * behind a toggle.
  */

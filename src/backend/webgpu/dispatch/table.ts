@@ -64,7 +64,7 @@ export const TABLE = {
   qkv_vec: {
     bindings: { ...MATVEC, norm: "read", angles: "read", step: "read", y: "write", keys: "write", values: "write" },
     params: ["D", "eps", "y_stride", "block", "heads", "kv_heads", "pairs"],
-    overrides: ["BIAS", "THREADS", "TEAM", "NORM"],
+    overrides: ["BIAS", "THREADS", "TEAM", "AT_ONCE", "PANELS", "NORM"],
     grid: (n, o, { rows }) => [teams(rows, o, 16), n],
     weights: (n, _, { bytes }) => n * bytes,
     cost: (n, _, work) => product(n, work),

@@ -91,8 +91,9 @@ export class Projections {
         continue;
       }
       const input = this.#products.matvec(x, w, 2);
+      const PANELS = tuning.panelsAtOnce;
       plans.run(`qkv_vec ${w.id} ${x.buffer.id} ${input.key} ${y.buffer.id} ${keys.id} ${angles.id}`, n, () =>
-        matvecCalls(encoder, "qkv_vec", w, input, params, buffers, kv),
+        matvecCalls(encoder, "qkv_vec", w, input, { ...params, PANELS }, buffers, kv),
       );
     }
   }

@@ -9,6 +9,7 @@ import type { GpuTensor } from "../step/scratch.ts";
 import type { GpuSlots } from "../weights/slots.ts";
 import type { GpuExperts, GpuMatrix } from "../weights/space.ts";
 import { activations, first, results, routes } from "./inputs.ts";
+import { placesFor } from "./places.ts";
 import type { Question, Work } from "./problem.ts";
 import type { Form } from "./rows.ts";
 import { TILES, type TileName } from "./tiles.ts";
@@ -17,7 +18,6 @@ import {
   type ExpertVariants,
   expertsOf,
   type MatvecVariant,
-  placesFor,
   productOf,
   routeOf,
   type TileUse,
@@ -77,9 +77,9 @@ export class Questions {
   /** The variant of projections of one size, for one row: with norm, RoPE and append. */
   projection(alike: readonly Projection[]): Question<MatvecVariant> {
     const { matrices } = alike[0]!;
-    const { tuning, software } = this.#subject;
+    const { tuning } = this.#subject;
     const set = (best: MatvecVariant): void => {
-      for (const w of matrices) tuning.setMatvec(w, { ...best, atOnce: placesFor(w.format, software) }, 2);
+      for (const w of matrices) tuning.setMatvec(w, { ...best, atOnce: placesFor(w.format, tuning.abilities) }, 2);
     };
     return {
       ...this.#variants(matrices, "qkv_vec", tuning.matvec(matrices[0]!, 2), set),

@@ -3,10 +3,11 @@
 // what was found and what is used without it.
 
 import { FORMATS } from "../../../../kernels/formats/index.ts";
-import { type Format, PANEL_ROWS, panelLayout } from "../../../tensor/format.ts";
+import { type Format, PANEL_ROWS } from "../../../tensor/format.ts";
 import type { Arithmetic, Variant } from "../dispatch/shader.ts";
 import type { PackedWeights, WeightKind } from "../weights/space.ts";
 import { type FewShape, type FewVariant, usualFew } from "./few.ts";
+import { placesFor } from "./places.ts";
 import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes, type Thresholds, tileRows } from "./rows.ts";
 import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
@@ -45,6 +46,8 @@ export interface Abilities {
   readonly forms: RowForms;
   /** The adapter is computed on the CPU. */
   readonly software: boolean;
+  /** An invocation has room for some 64 floats, and not for hundreds. */
+  readonly fewRegisters?: boolean;
   /** Experts are multiplied in int8, where that is allowed, as long as nothing was timed. */
   readonly int8First?: boolean;
   /** Invocations of a workgroup, at most; absent: what every device takes. */
@@ -115,6 +118,11 @@ export class Tuning {
 
   get abilities(): Abilities {
     return this.#abilities;
+  }
+
+  /** Panels that an invocation of qkv_vec makes at once. */
+  get panelsAtOnce(): 1 | 2 {
+    return this.abilities.fewRegisters ? 1 : 2;
   }
 
   /** The variant for products with weights of a kind, of which a team makes so many panels. */
@@ -329,7 +337,7 @@ export class Tuning {
       reduce: this.#reduce(),
       threads,
       teams: threads / team,
-      atOnce: placesFor(format, this.abilities.software),
+      atOnce: placesFor(format, this.abilities),
     });
   }
 
@@ -349,7 +357,7 @@ export class Tuning {
    * K. @param teams only so many
    */
   candidates(arithmetic: Arithmetic, { format, groups }: WeightKind, teams?: number, K = 1): MatvecVariant[] {
-    const atOnce = placesFor(format, this.abilities.software);
+    const atOnce = placesFor(format, this.abilities);
     const units = 2 ** Math.ceil(Math.log2(groups * 4 * K)); // what the invocations of a team stride over
     const { threads: most = MOST_THREADS, software } = this.abilities;
     return [...SHAPES, ...(software ? [] : MORE_SHAPES)]
@@ -359,15 +367,6 @@ export class Tuning {
       .map(([threads, n]) => this.#allowed({ arithmetic, reduce: this.#reduce(), threads, teams: n, atOnce }))
       .filter(({ reduce, threads }) => reduce === "subgroups" || threads * SUMS <= SHARED);
   }
-}
-
-/**
- * Of how many places an invocation asks for columns: two on GPUs, but for formats of more than 16
- * bits, a unit of which takes half of its registers.
- */
-export function placesFor(format: Format, software: boolean): MatvecVariant["atOnce"] {
-  const bits = panelLayout(format, PANEL_ROWS, 256).bytes / 256;
-  return software || bits > 16 ? 1 : 2;
 }
 
 /** Weights whose products have one variant, in words: "q4 128". */

@@ -93,8 +93,12 @@ export function errorBody(failure: Failure, dialect: Dialect): object {
   const { status, code, param } = failure;
   const message = messageOf(failure, dialect);
   switch (dialect) {
-    case "anthropic":
-      return { type: "error", error: { type: anthropicType(status), message } };
+    case "anthropic": {
+      const error = { type: anthropicType(status), message };
+      // Anthropic's client, whose tool runner begins with a thread, then goes on without one.
+      const details = { error_code: "thread_unsupported_request", unsupported: ["thread"] };
+      return { type: "error", error: param === "thread" ? { ...error, details } : error };
+    }
     case "ollama":
       return { error: message };
     case "openrouter":

@@ -151,7 +151,7 @@ export const FIELDS: readonly FieldRow[] = [
   refused(["completions"], "safe_prompt", "put it into the prompt"),
   refused(
     GENERATE,
-    "context previous_response_id conversation",
+    "context previous_response_id conversation thread",
     "nothing is kept: send the whole conversation or prompt",
   ),
   refused(GENERATE, "prompt_embeds", "give texts or token ids"),

@@ -43,6 +43,18 @@ await check("anthropic: a named tool", async () => {
   assert.equal(stop_reason, "tool_use");
   called(content[0].input);
 });
+await check("anthropic: tool runner", async () => {
+  const given = [];
+  const run = async (input) => {
+    given.push(input);
+    return "sunny";
+  };
+  const tools = [{ ...anthropicTools[0], run, parse: (input) => input }];
+  const choice = { type: "any", disable_parallel_tool_use: true };
+  const ask = { ...claude, max_tokens: BOUNDED, tools, tool_choice: choice, max_iterations: 2 };
+  await anthropic.beta.messages.toolRunner(ask).runUntilDone();
+  called(given[0]);
+});
 if (FAKE) {
   await check("anthropic: failure within a stream", async () => {
     const messages = [{ role: "user", content: "lost" }];

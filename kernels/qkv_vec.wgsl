@@ -56,14 +56,14 @@ fn pair_of(row: u32, t: u32, lane: Lane) -> vec2f {
     // In a loop of a length that no compiler knows, which is 2, and by way of workgroup memory:
     // else what one needs is kept while the other is made.
     for (var half = 0u; half < min(2, part.groups + 1); half++) {
-      let sum = sums8(0, min(row, part.rows - p.pairs * 2) + half * p.pairs, t, lane);
+      let sum = sums8(0, min(row, part.rows - p.pairs - 8) + half * p.pairs, t, lane);
       if (i < 8) {
         made[to + half * 8] = row_of(sum.rows, i) * norm_factor(sum.squares);
       }
     }
     return vec2f(made[to % MADE], made[(to + 8) % MADE]);
   }
-  let near = min(row, part.rows - p.pairs * 2);
+  let near = min(row, part.rows - p.pairs - 8);
   var one = Sums();
   var other = Sums();
   for (var unit = i * SPAN; unit < part.groups * 4; unit += TEAM * SPAN) {
@@ -97,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var a = pair.x;
     var b = pair.y;
     if (BIAS == 1) {
-      let biased = min(row, part.rows - p.pairs * 2) + i;
+      let biased = min(row, part.rows - p.pairs - 8) + i;
       a += bias_of(biased);
       b += bias_of(biased + p.pairs);
     }

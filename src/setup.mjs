@@ -32,9 +32,10 @@ const GENERATED = [
   "kernels/wasm.ts",
   "src/backend/cpu/web_worker_text.ts",
   "src/hub/web_writer_text.ts",
+  "src/hub/hub_library.ts",
   "src/grammar/xgrammar_library.ts",
 ];
-const BUNDLES = ["kernels/bundle.mjs", "src/workers.mjs", "src/grammar/bundle.mjs"];
+const BUNDLES = ["kernels/bundle.mjs", "src/workers.mjs", "src/grammar/bundle.mjs", "src/hub/bundle.mjs"];
 /** Exit status of one that has left something to be compiled later (--types). */
 const LEFT = 10;
 

@@ -21,6 +21,7 @@ const GENERATED: ReadonlySet<string> = new Set([
   "kernels/wgsl.ts",
   "kernels/wasm.ts",
   "src/grammar/xgrammar_library.ts",
+  "src/hub/hub_library.ts",
 ]);
 
 function read(path: string): string {

@@ -1,10 +1,13 @@
 // What a repository holds at a revision, as the hub's API tells it.
 
-import { listFiles, modelInfo } from "@huggingface/hub";
+import type * as Library from "@huggingface/hub";
 import { HubError } from "../errors.ts";
 import type { Hub } from "./hub.ts";
+import * as library from "./hub_library.ts";
 import type { ListedFile } from "./listing.ts";
 import type { ModelName } from "./name.ts";
+
+const { listFiles, modelInfo } = library as unknown as typeof Library;
 
 /** A repository at one commit. */
 export interface RemoteModel {

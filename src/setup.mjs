@@ -79,7 +79,9 @@ function install() {
   // devDependencies hold the compiler: they are needed whatever NODE_ENV says. npm's own waits
   // between retries are over a minute in all: too long to learn that there is no network.
   const retries = ["--fetch-retries=3", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"];
-  const options = ["--include=dev", "--include=optional", "--no-audit", "--no-fund", ...retries];
+  // Warnings speak of packages that development needs for their types, and newer versions of Node.
+  const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
+  const options = ["--include=dev", "--include=optional", ...quiet, ...retries];
   // `npm ci` starts from nothing; a folder that only lags behind is brought up to date in place.
   const command = existsSync(at("node_modules")) ? ["install", "--no-save"] : ["ci"];
   if (execute("npm", [...command, ...options]) !== 0)

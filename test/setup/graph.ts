@@ -167,10 +167,9 @@ function kernelTests(path: string): string[] {
  * no model,
  * - the ones of its room (test/engine for src/engine) that reach it, but not only by a backend;
  * - the ones of other rooms that import it themselves, or whose support does.
- * Tests that are named after it are always taken. Where there is none of these, all of its room
- * that reach it, else all that reach it. Where none does, because commands and pages are started
- * from dist, its room's tests that are named after it, or all of them. A kernel's file has the
- * tests of its kernels.
+ * Tests of its room that are named after it are always taken. Where there is none of these, all of
+ * its room that reach it; where none does, because commands and pages are started from dist, all of
+ * its room; else all that reach it. A kernel's file has the tests of its kernels.
  */
 export function relatedTests(path: string): string[] {
   if (path.endsWith(".test.ts")) return [path];
@@ -190,12 +189,12 @@ export function relatedTests(path: string): string[] {
     importsOf(test).some((file) => file === path || (file.startsWith("test/") && importsOf(file).includes(path)));
   const reaching = testFiles().filter((test) => closure(test).has(path));
   const inRoom = (test: string): boolean => test.startsWith(room);
-  const near = reaching.filter((test) => {
+  const near = testFiles().filter((test) => {
     if (isNamed(test)) return true;
+    if (!reaching.includes(test)) return false;
     if (MODELS.some((model) => closure(test).has(model))) return false;
     return inRoom(test) ? imports(test) || closure(test, ends).has(path) : imports(test) && mayShare(test);
   });
-  for (const found of [near, reaching.filter(inRoom), reaching]) if (found.length > 0) return found;
   const own = testFiles().filter(inRoom);
-  return own.some(isNamed) ? own.filter(isNamed) : own;
+  return [near, reaching.filter(inRoom), own, reaching].find((found) => found.length > 0) ?? [];
 }

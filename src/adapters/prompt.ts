@@ -1,6 +1,7 @@
 // hotset/prompt: a loaded model in the shape of the Prompt API, for pages that are written for
 // Chrome's LanguageModel.
 
+import { onAbort } from "../abort.ts";
 import type { ChatModel } from "../engine/chat_api.ts";
 import type { Model } from "../engine/model_api.ts";
 import { domError, expectsTexts, inputOf, PARAMS, samplingOf } from "./prompt_input.ts";
@@ -74,7 +75,7 @@ export function promptApi(source: Model | ChatModel | PromptSource): PromptApi {
         const model = await abortable(opening(), signal);
         tell(target, 1);
         const session = new HotsetSession({ model, sampling, tools, initial });
-        signal?.addEventListener("abort", () => session.destroy(signal.reason), { once: true });
+        onAbort(signal, () => session.destroy(signal!.reason));
         return session;
       } catch (error) {
         throw domError(error);
@@ -107,7 +108,7 @@ class DownloadProgress extends Event {
 function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    promise.then(resolve, reject);
+    const stay = onAbort(signal, () => reject(signal.reason));
+    promise.finally(stay).then(resolve, reject);
   });
 }

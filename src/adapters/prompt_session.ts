@@ -1,6 +1,7 @@
 // A session of the Prompt API: a conversation that grows by prompts and answers, one after the
 // other, and drops its oldest turns when the context is full.
 
+import { onAbort } from "../abort.ts";
 import type { ChatMessage, ChatModel, ChatOptions, ToolCall, ToolDefinition } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import {
@@ -283,14 +284,13 @@ function isJson(text: string): boolean {
 
 /** Waits for `promise`; rejects at once when `signal` aborts. */
 async function untilAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  let leave = (): void => {};
+  let stay = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
-    leave = () => reject(signal.reason);
-    signal.addEventListener("abort", leave);
+    stay = onAbort(signal, () => reject(signal.reason));
   });
   try {
     await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener("abort", leave);
+    stay();
   }
 }

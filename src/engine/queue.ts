@@ -14,6 +14,7 @@
 // Example, 2 places: A and B run, C comes. A has 16 tokens and gives its place to C. When that one
 // has ended, A is first among the interrupted and goes on.
 
+import { onAbort } from "../abort.ts";
 import { abortReason, BusyError, RequestError } from "../errors.ts";
 import type { Piece } from "./api.ts";
 
@@ -154,17 +155,16 @@ export function createQueue({ parallel, queue }: QueueOptions, fits: (tokens: nu
     if (closed) return Promise.reject(new RequestError("the model is closed"));
     if (signal?.aborted) return Promise.reject(abortReason(signal));
     return new Promise((resolve, reject) => {
-      const abort = (): void => answer.refuse(abortReason(signal!));
+      const stay = onAbort(signal, () => answer.refuse(abortReason(signal!)));
       answer.begin = () => {
-        signal?.removeEventListener("abort", abort);
+        stay();
         resolve();
       };
       answer.refuse = (error) => {
-        signal?.removeEventListener("abort", abort);
+        stay();
         line.delete(answer);
         reject(error);
       };
-      signal?.addEventListener("abort", abort);
       line.add(answer);
       fill();
     });

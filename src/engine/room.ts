@@ -13,6 +13,7 @@
 // 12 + 8 > 100, so C waits. A and B take the last 10 blocks. For A's next block B is evicted, and
 // waits before C. A ends: B and C are admitted.
 
+import { onAbort } from "../abort.ts";
 import { abortReason, MemoryError, RequestError } from "../errors.ts";
 import { Claim, PAUSE_MS } from "./claim.ts";
 import type { BlockPool, Span } from "./kv.ts";
@@ -253,9 +254,9 @@ export function createRoom(pool: BlockPool): Room {
       if (signal?.aborted) throw abortReason(signal);
       check(tokens.length);
       await new Promise<void>((resolve, reject) => {
-        const abort = (): void => refuse(abortReason(signal!));
+        const stay = onAbort(signal, () => refuse(abortReason(signal!)));
         const settled = (): void => {
-          signal?.removeEventListener("abort", abort);
+          stay();
           waiting = waiting.filter((other) => other !== entry);
           changed();
         };
@@ -269,7 +270,6 @@ export function createRoom(pool: BlockPool): Room {
           resolve();
         };
         const entry: Waiting = { claim, tokens, admit, refuse };
-        signal?.addEventListener("abort", abort);
         const at = waiting.findIndex((other) => other.claim.order! > claim.order!);
         waiting.splice(at < 0 ? waiting.length : at, 0, entry);
         look();

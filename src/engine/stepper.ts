@@ -8,6 +8,7 @@
 // without waiting for the ids (run_ahead.ts), until a session joins or leaves. Then what is in
 // flight arrives, and the next batch is put together here, from ids that are known.
 
+import { onAbort } from "../abort.ts";
 import type { Batch, Chooser, ChooserSettings } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { turn } from "../turn.ts";
@@ -315,8 +316,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
         if (runs && present?.works.every((other) => other === work || (computes(other) && other.over)))
           present.cut.abort(error);
       };
-      const stay = (): void => signal.removeEventListener("abort", leave);
-      signal.addEventListener("abort", leave);
+      const stay = onAbort(signal, leave);
       work.answer.then(stay, stay);
     }
     notify();

@@ -9,6 +9,7 @@
 //   inFlight        1                     submitted, without its id: no further step, because the
 //                                         consumer is 3 behind
 
+import { onAbort } from "../abort.ts";
 import { type Chooser, type ChooserSettings, UNDECIDED } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { type Claim, Evicted } from "./claim.ts";
@@ -95,9 +96,8 @@ export class Stream implements Work {
   readonly #sampler: Sampler;
   readonly #ends: (id: number) => boolean;
   readonly #edge: number | undefined;
-  readonly #signal: AbortSignal | undefined;
   readonly #wake: () => void;
-  readonly #onAbort: () => void;
+  #stay: () => void = () => {};
   readonly #ids: number[] = []; // arrived, not taken
   #left: number; // ids that may still arrive
   #take: number; // positions that the next id taken adds to the sequence
@@ -118,10 +118,8 @@ export class Stream implements Work {
     this.#left = options.most;
     this.#take = options.tokens.length;
     this.#wake = wake;
-    this.#signal = options.signal;
-    this.#onAbort = () => this.cancel(abortReason(options.signal!));
     if (options.signal?.aborted) this.fail(abortReason(options.signal));
-    else options.signal?.addEventListener("abort", this.#onAbort);
+    else this.#stay = onAbort(options.signal, () => this.cancel(abortReason(options.signal!)));
   }
 
   // ---- the consumer's side ----------------------------------------------------------------------
@@ -151,7 +149,7 @@ export class Stream implements Work {
       resolve = done;
     });
     this.#end({ stopped: { promise, resolve } });
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#stay();
     this.#wake();
     return promise;
   }

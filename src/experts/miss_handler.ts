@@ -1,6 +1,7 @@
 // Handles the cache misses of one layer's step: reads the records, and computes each expert on the
 // host, or uploads it and computes it on the device, in the planned order.
 
+import { onAbort } from "../abort.ts";
 import type { DeviceMoe } from "../backend/experts.ts";
 import { abortReason } from "../errors.ts";
 import type { Admissions } from "./admissions.ts";
@@ -72,8 +73,7 @@ export class MissHandler {
    */
   async run(): Promise<void> {
     const { step } = this.#options;
-    const abort = (): void => this.#fail(abortReason(step.signal!));
-    step.signal?.addEventListener("abort", abort, { once: true });
+    const stay = onAbort(step.signal, () => this.#fail(abortReason(step.signal!)));
     try {
       await this.#acquire();
       while (this.#left.size > 0) await this.#next();
@@ -84,7 +84,7 @@ export class MissHandler {
       for (const job of this.#left) this.#forget(job);
       throw error;
     } finally {
-      step.signal?.removeEventListener("abort", abort);
+      stay();
     }
   }
 

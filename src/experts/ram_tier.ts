@@ -5,6 +5,7 @@
 // is read into any free slot and becomes resident there, or not. A free slot keeps its record until
 // the slot is reused, so a record that was prefetched or just evicted can still be a hit.
 
+import { onAbort } from "../abort.ts";
 import type { ExpertUse, HostExperts, HostStore } from "../backend/experts.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
@@ -364,27 +365,18 @@ export class RamTier implements RamRecords, HostStore {
   }
 }
 
-/** What is to happen when a signal aborts: one listener, however many wait. */
-const stopped = new WeakMap<AbortSignal, Set<() => void>>();
-
 /** Resolves with `work`, or rejects with the signal's reason if that comes first. */
 async function aborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
-  const stops = stopped.get(signal) ?? new Set();
-  if (!stopped.has(signal)) {
-    stopped.set(signal, stops);
-    signal.addEventListener("abort", () => stops.forEach((stop) => void stop()), { once: true });
-  }
-  let stop: () => void = () => {};
+  let stay = (): void => {};
   try {
     return await Promise.race([
       work,
       new Promise<never>((_, reject) => {
-        stop = () => reject(abortReason(signal));
-        stops.add(stop);
+        stay = onAbort(signal, () => reject(abortReason(signal)));
       }),
     ]);
   } finally {
-    stops.delete(stop);
+    stay();
   }
 }

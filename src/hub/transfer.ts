@@ -1,6 +1,7 @@
 // Brings the missing bytes of a file over several connections; each range is tried again after a
 // failure, from the byte where it broke off.
 
+import { onAbort } from "../abort.ts";
 import { abortReason, HubError } from "../errors.ts";
 import type { Range } from "./ranges.ts";
 
@@ -125,7 +126,7 @@ async function* chunksOf(response: Response, signal: AbortSignal): AsyncGenerato
   const reader = response.body?.getReader();
   if (reader === undefined) return;
   const end = (): void => void reader.cancel().catch(() => {}); // a pending read ends then
-  signal.addEventListener("abort", end, { once: true });
+  const stay = onAbort(signal, end);
   try {
     for (;;) {
       const { done, value } = await reader.read().catch((error: unknown) => {
@@ -136,7 +137,7 @@ async function* chunksOf(response: Response, signal: AbortSignal): AsyncGenerato
       yield value;
     }
   } finally {
-    signal.removeEventListener("abort", end);
+    stay();
     end();
   }
 }
@@ -161,14 +162,13 @@ function tooMuch(job: Transfer, until: number, found: number): HubError {
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const abort = (): void => {
+    const stay = onAbort(signal, () => {
       clearTimeout(timer);
       reject(abortReason(signal));
-    };
+    });
     const timer = setTimeout(() => {
-      signal.removeEventListener("abort", abort);
+      stay();
       resolve();
     }, ms);
-    signal.addEventListener("abort", abort, { once: true });
   });
 }

@@ -1,5 +1,6 @@
 // A page's handle on the worker that writes its cache.
 
+import { onAbort } from "../abort.ts";
 import { abortReason, HubError } from "../errors.ts";
 import { WRITER } from "./web_writer_text.ts";
 import type { FromWriter, Place, ToWriter, WriterDownload } from "./writer_protocol.ts";
@@ -69,8 +70,7 @@ export class Writer {
     if (this.#ended) throw this.#ended;
     const id = this.#count++;
     // The worker answers when it has closed its files, so that the next pull finds them free.
-    const abort = (): void => this.#worker.postMessage({ id, kind: "abort" } satisfies ToWriter);
-    signal.addEventListener("abort", abort, { once: true });
+    const stay = onAbort(signal, () => this.#worker.postMessage({ id, kind: "abort" } satisfies ToWriter));
     try {
       return await new Promise((resolve, reject) => {
         this.#waiting.set(id, { onBytes, resolve, reject });
@@ -79,7 +79,7 @@ export class Writer {
     } catch (error) {
       throw signal.aborted ? abortReason(signal) : error;
     } finally {
-      signal.removeEventListener("abort", abort);
+      stay();
     }
   }
 

@@ -1,6 +1,7 @@
 // Wraps a model so that every answer is timed and counted, also those that fail or
 // whose client leaves.
 
+import { onAbort } from "../abort.ts";
 import type { ChatEvent, ChatOptions } from "../engine/chat_api.ts";
 import { abortReason } from "../errors.ts";
 import { failureOf } from "./errors.ts";
@@ -131,9 +132,8 @@ export function measuredModel(
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
-    const leave = (): void => reject(abortReason(signal));
-    if (signal.aborted) leave();
-    signal.addEventListener("abort", leave);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
+    if (signal.aborted) reject(abortReason(signal));
+    const stay = onAbort(signal, () => reject(abortReason(signal)));
+    promise.then(resolve, reject).finally(stay);
   });
 }

@@ -1,6 +1,7 @@
 // A session over a backend without arithmetic: what is refused, what ends an answer, what it
 // reports, who may generate when.
 
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions, Piece, Session } from "../../src/engine/api.ts";
 import { RequestError } from "../../src/errors.ts";
@@ -137,6 +138,18 @@ describe.each([
     await expect(run()).rejects.toThrow("enough");
     expect(ids).toEqual(greedy(prompt, 3));
     expect((await collect(session, prompt, on(5))).ids).toEqual(greedy(prompt, 5));
+  });
+
+  it("and others that share a signal add one listener to it, and all end when it aborts", async () => {
+    const { backend } = make();
+    const abort = new AbortController();
+    const streams = Array.from({ length: 12 }, () =>
+      backend.session().generate([1], { ignoreEos: true, signal: abort.signal }),
+    );
+    await Promise.all(streams.map((stream) => stream.next()));
+    expect(getEventListeners(abort.signal, "abort")).toHaveLength(1);
+    abort.abort(new Error("enough"));
+    for (const stream of streams) await expect(stream.next()).rejects.toThrow("enough");
   });
 
   it("that is closed ends what it generates, and gives its blocks back", async () => {

@@ -1,6 +1,7 @@
 // Several models within one memory budget: loaded when a request comes, unloaded when others need
 // their room. A pure state machine: clock, loader and sizes are given.
 
+import { onAbort } from "../../abort.ts";
 import { BusyError } from "../../errors.ts";
 import { Entry, type Waiter } from "./entry.ts";
 import { fits, type Memory, planRoom, sumOf } from "./memory.ts";
@@ -68,9 +69,8 @@ export class ModelPool<M> {
         order: this.#arrivals++,
         resolve,
         reject,
-        stay: () => signal?.removeEventListener("abort", leave),
+        stay: onAbort(signal, leave),
       };
-      signal?.addEventListener("abort", leave, { once: true });
       entry.waiters.add(waiter);
       this.#settle();
     });

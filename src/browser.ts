@@ -14,7 +14,9 @@ import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
 
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
-export type { Model, ServingOptions } from "./engine/model_api.ts";
+export { ExpertsFeed, type ExpertsFrame, type ExpertsHead } from "./engine/experts_feed.ts";
+export type { Model, RouteListener, ServingOptions, WatchedStep } from "./engine/model_api.ts";
+export type { ModelFacts, ModelView } from "./engine/model_view.ts";
 export {
   type ChatInput,
   jsonFormat,

@@ -6,6 +6,7 @@ import type { ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinitio
 import type { ExpertStats } from "../experts/stats.ts";
 import type { GenerateOptions } from "./api.ts";
 import type { ChatEvent } from "./events.ts";
+import type { ModelView } from "./model_view.ts";
 
 export type { ReasoningEvent, ToolArgumentsEvent, ToolCallEvent } from "../chat/reply.ts";
 export type { AssistantMessage, JsonSchema, SystemMessage, ToolMessage, UserMessage } from "../chat/types.ts";
@@ -123,4 +124,6 @@ export interface ChatModel {
   ): Promise<{ readonly embedding: Float32Array; readonly tokens: number }>;
   /** The load at this moment. */
   metrics(): ChatMetrics;
+  /** What pages show of it; absent on a model that is not this engine's. */
+  readonly view?: ModelView;
 }

@@ -12,6 +12,7 @@ import { behindReasoning } from "./chat_reasoning.ts";
 import { echoed } from "./echo.ts";
 import type { ChatEvent, ChatFinish } from "./events.ts";
 import type { Model } from "./model_api.ts";
+import { viewOf } from "./model_view.ts";
 import { inTurns, type Queue } from "./queue.ts";
 import { Recall } from "./recall.ts";
 import { withoutSpace } from "./token_texts.ts";
@@ -103,6 +104,9 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     name,
     created,
     context,
+    get view() {
+      return viewOf(model, conventions, tokenizer.vocabSize);
+    },
     async *chat(messages, options = {}) {
       const ids = promptOf(messages, options);
       const parser = conventions.parser(options, ids);

@@ -25,6 +25,7 @@ import type { Model } from "./model_api.ts";
 import { createQueue, type Queue } from "./queue.ts";
 import { createRoom } from "./room.ts";
 import { tracedLogits } from "./route_trace.ts";
+import { RouteWatch } from "./route_watch.ts";
 import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./saved.ts";
 import { withJsonSchemas } from "./schemas.ts";
 import { createSession } from "./session.ts";
@@ -71,7 +72,8 @@ export function createModel(parts: ModelParts): Model {
   const pool = createBlockPool(kv, parts.kvBytes, ops.maxTokens);
   const room = createRoom(pool);
   const context = Math.min(parts.context, room.capacity); // no more than the memory has room for
-  const stepper = createStepper(runnerOf(parts), room, ops.maxTokens, vocab);
+  const watch = new RouteWatch(ops, sparseLayers(architecture).length);
+  const stepper = createStepper(runnerOf(parts, watch), room, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let grammars: Grammars | null = null;
@@ -250,8 +252,13 @@ export function createModel(parts: ModelParts): Model {
       sessions: open.size,
       experts: parts.experts?.() ?? null,
     }),
+    watchRoutes(listener) {
+      alive();
+      return watch.add(listener);
+    },
     close() {
       closing ??= (async () => {
+        watch.close();
         for (const queue of queues) queue.close();
         await stepper.close();
         grammars?.close();
@@ -305,14 +312,23 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
 const SHARED_CHUNK = 128;
 
 /** Computes the steps of a model on a backend. */
-function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts): Runner {
+function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts, watch: RouteWatch): Runner {
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
   const chunk = (position: number, alone: boolean): number =>
     ops.chunk?.(position) ?? (alone ? ops.maxTokens : Math.min(SHARED_CHUNK, ops.maxTokens));
-  if (onRoutes) return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, onRoutes) };
+  if (onRoutes) {
+    const traced = (step: RouteStep): void => {
+      onRoutes(step);
+      watch.tell(step, 0);
+    };
+    return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, traced) };
+  }
   // Running ahead does not help steps that wait for experts.
   const choosing = experts ? undefined : ops.choosing;
-  const logits = async (batch: Batch) => ops.read(await forward(batch));
+  const logits = async (batch: Batch) => {
+    if (!watch.on) return ops.read(await forward(batch));
+    return (await watch.step(batch, forward, (out) => ops.read(out))).ends;
+  };
   if (!choosing) return { chunk, logits };
   return {
     chunk,
@@ -324,7 +340,11 @@ function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts)
         const unlimited = settings.temperature > 0 && settings.topK === 0;
         return unlimited && hasStates(architecture) ? null : choosing.create(settings);
       },
-      submit: async (batch) => ({ ids: choosing.choose(await forward(batch)) }),
+      async submit(batch) {
+        if (batch !== "next") watch.batch = batch;
+        if (!watch.on) return { ids: choosing.choose(await forward(batch)) };
+        return { ids: (await watch.step(batch, forward, (out) => choosing.choose(out))).ends };
+      },
     },
   };
 }

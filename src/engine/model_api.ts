@@ -8,6 +8,7 @@ import type { ModelStats, Session } from "./api.ts";
 import type { ChatMessage, ChatModel } from "./chat_api.ts";
 import type { ChatEvent } from "./events.ts";
 import type { QueueOptions } from "./queue.ts";
+import type { RouteListener } from "./route_watch.ts";
 import type { ChatInput } from "./schemas.ts";
 
 /**
@@ -62,9 +63,18 @@ export interface Model {
   embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   /** What the model is and uses at this moment. */
   stats(): ModelStats;
+  /**
+   * Tells which experts each step chose, from now on, until the function that it returns is called
+   * or the model closes. Tokens stay the same. Costs nothing while there is no listener; on WebGPU
+   * with one, each layer's choice is copied to the host behind the step, which waits for nothing.
+   * Steps that ran ahead of an answer's end are told too.
+   */
+  watchRoutes(listener: RouteListener): () => void;
   /** Frees everything; running generations reject. Safe to call twice. */
   close(): Promise<void>;
 }
+
+export type { RouteListener, WatchedStep } from "./route_watch.ts";
 
 /** How many requests a served model takes. */
 export interface ServingOptions extends Partial<QueueOptions> {

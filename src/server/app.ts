@@ -11,6 +11,7 @@ import { createAccessCheck } from "./access.ts";
 import { countTokens, messages } from "./anthropic_messages.ts";
 import { keyCheck } from "./auth.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
+import { expertsStream } from "./experts_stream.ts";
 import { createMetrics } from "./metrics.ts";
 import { listModels, oneModel } from "./models.ts";
 import { ollamaChat, ollamaGenerate } from "./ollama_chat.ts";
@@ -63,6 +64,7 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/api/embeddings", handler: ollamaEmbedding },
   { method: "POST", path: "/tokenize", handler: tokenize },
   { method: "POST", path: "/detokenize", handler: detokenize },
+  { method: "GET", path: "/hotset/experts", handler: expertsStream },
 ];
 
 /**

@@ -83,6 +83,10 @@ export interface Service {
   /** Downloads a model; null: clients may not. */
   readonly pull: PullModel | null;
   readonly log: (error: unknown) => void;
+  /** Streams that watch experts. */
+  readonly watchers: Set<object>;
+  /** Whether no new requests are taken: streams without an end of their own end now. */
+  readonly draining: boolean;
   /** Associates a request with the object that follows it. */
   track(request: Request, tracked: TrackedRequest): void;
   trackedOf(request: Request): TrackedRequest | undefined;
@@ -146,6 +150,10 @@ export function createService(state: ServerState, measure: Measure, options: Ser
     keepAliveMs: options.keepAliveMs ?? 10_000,
     pull: options.pull ?? null,
     log: options.log ?? (() => {}),
+    watchers: new Set(),
+    get draining() {
+      return state.phase === "draining" || state.phase === "closing";
+    },
     track: (request, one) => void tracked.set(request, one),
     trackedOf: (request) => tracked.get(request),
     watch,

@@ -35,7 +35,15 @@ const GENERATED = [
   "src/hub/hub_library.ts",
   "src/grammar/xgrammar_library.ts",
 ];
-const BUNDLES = ["kernels/bundle.mjs", "src/workers.mjs", "src/grammar/bundle.mjs", "src/hub/bundle.mjs"];
+const BUNDLES = [
+  "kernels/bundle.mjs",
+  "src/workers.mjs",
+  "src/grammar/bundle.mjs",
+  "src/hub/bundle.mjs",
+  "src/page/build.mjs",
+];
+/** What nothing else is made from: the page. */
+const PAGE = "dist/page/index.html";
 /** Exit status of one that has left something to be compiled later (--types). */
 const LEFT = 10;
 
@@ -95,7 +103,7 @@ function sources() {
     for (const entry of readdirSync(at(folder), { withFileTypes: true })) {
       const path = `${folder}/${entry.name}`;
       if (entry.isDirectory()) visit(path);
-      else if (/\.(ts|mjs|wgsl)$/.test(entry.name) && !GENERATED.includes(path)) found.push(path);
+      else if (/\.(tsx?|mjs|wgsl|css|html)$/.test(entry.name) && !GENERATED.includes(path)) found.push(path);
     }
   };
   for (const folder of FOLDERS) if (existsSync(at(folder))) visit(folder);
@@ -120,7 +128,7 @@ function prune() {
     for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
       const path = join(entry.parentPath ?? entry.path, entry.name);
       const made = /^(.*?)(\.d\.ts|\.js\.map|\.js)$/.exec(relative(at("dist"), path));
-      if (entry.isFile() && made && !existsSync(at(`${made[1]}.ts`))) rmSync(path);
+      if (entry.isFile() && made && ![".ts", ".tsx"].some((ending) => existsSync(at(made[1] + ending)))) rmSync(path);
     }
 }
 
@@ -134,7 +142,7 @@ export function build(typesOnly = false) {
   const digest = fingerprint(sources());
   const whole = existsSync(at("dist/src/cli/main.js"));
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
-  if (fresh && whole && GENERATED.every((path) => existsSync(at(path)))) return true;
+  if (fresh && whole && existsSync(at(PAGE)) && GENERATED.every((path) => existsSync(at(path)))) return true;
   let left = false;
   for (const script of BUNDLES) {
     const status = execute(process.execPath, [script, ...(typesOnly ? ["--types"] : [])]);

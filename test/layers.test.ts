@@ -46,7 +46,7 @@ function importsOf(from: string): Import[] {
   });
 }
 
-const SOURCES = [...filesUnder("src", ".ts"), ...filesUnder("kernels", ".ts")];
+const SOURCES = [...filesUnder("src", ".ts", ".tsx"), ...filesUnder("kernels", ".ts")];
 const IMPORTS = SOURCES.flatMap(importsOf);
 
 /**
@@ -91,6 +91,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
       "hub",
     ],
   },
+  { name: "page", paths: /^src\/page\//, knows: ["join", "engine"] },
   { name: "adapters", paths: /^src\/adapters\//, knows: ["engine"] },
   { name: "server", paths: /^src\/server\//, knows: ["join", "engine"] },
   { name: "cli", paths: /^src\/cli\//, knows: ["join", "formats", "engine", "server"] },
@@ -118,6 +119,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   hono: /^src\/server\//,
   "@hono/node-server": /^src\/server\/node_\w+\.ts$/,
   pino: /^src\/server\/log\.ts$/,
+  preact: /^src\/page\//,
   "prom-client": /^src\/server\/\w*metrics\.ts$/,
 };
 
@@ -309,7 +311,10 @@ describe("Node-only code", () => {
 });
 
 describe("code that a page may run", () => {
-  const portable = [...SOURCES, ...filesUnder("kernels", ".wgsl")].filter((path) => !NODE_ONLY.test(path));
+  // Our own page's document says which encoding it has.
+  const portable = [...SOURCES, ...filesUnder("kernels", ".wgsl")].filter(
+    (path) => !NODE_ONLY.test(path) && !path.startsWith("src/page/"),
+  );
 
   it("keeps to ASCII, whatever a bundler makes of it", () => {
     // In WGSL, which is embedded whole, comments too. Minifiers write a character of a string as it
@@ -323,7 +328,7 @@ describe("code that a page may run", () => {
 });
 
 describe("files", () => {
-  const code = [...filesUnder("src", ".ts", ".mjs"), ...filesUnder("kernels", ".ts", ".mjs", ".wgsl")];
+  const code = [...filesUnder("src", ".ts", ".tsx", ".mjs", ".css"), ...filesUnder("kernels", ".ts", ".mjs", ".wgsl")];
   const checked = [...code, ...filesUnder("bench", ".ts"), ...filesUnder("test", ".ts", ".mjs")];
 
   it(`have at most ${MAX_LINES} lines (in src/model ${MAX_MODEL_LINES}), or a reason here`, () => {
@@ -339,7 +344,7 @@ describe("files", () => {
   });
 
   it("open with a sentence that says what they are", () => {
-    const opens = /^(#!.*\n)?\/\/ \S/;
+    const opens = /^(#!.*\n)?(\/\/|\/\*) \S/;
     expect(checked.filter((path) => !path.endsWith(".test.ts") && !opens.test(read(path)))).toEqual([]);
   });
 

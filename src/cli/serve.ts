@@ -33,7 +33,7 @@ export type OpenChat = (
   options: OpenOptions & LoadOptions & { readonly name?: string },
 ) => Promise<ClosableModel>;
 
-const LISTEN = ["port", "host", "cors", "bodyLimit"] as const;
+const LISTEN = ["port", "host", "cors", "bodyLimit", "page"] as const;
 const DAY = 86_400;
 /** Names of models in the greeting. */
 const MOST_NAMED = 10;
@@ -109,6 +109,7 @@ export function addServe(program: Command, openChat: OpenChat, version?: string,
       "/readyz says full when more requests wait; default: when the next one would be rejected",
       integer(0, 1_000_000),
     )
+    .option("--no-page", "do not answer browsers with the page")
     .option("--body-limit <size>", "largest request; default: 16MiB", size)
     .option("--drain <time>", "time for running answers after SIGTERM; new requests get a 503", seconds(0, DAY), 30)
     .option(
@@ -323,8 +324,8 @@ function named(models: ServedModels): string {
   return ids.slice(0, MOST_NAMED).join(", ") + more;
 }
 
-/** The address, and a command to try it. */
-function greeting(models: ServedModels, url: string, { host }: ServeFlags, keyed: boolean): string {
+/** The address, a command to try it, and where the page is. */
+function greeting(models: ServedModels, url: string, { host, page }: ServeFlags, keyed: boolean): string {
   const base = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
   const socket = socketPath(host ?? "");
   const via = socket === null ? "" : ` --unix-socket ${socket}`;
@@ -335,6 +336,7 @@ function greeting(models: ServedModels, url: string, { host }: ServeFlags, keyed
     `${named(models)} at ${socket ?? url} (OpenAI: ${base}/v1, Anthropic: ${base}); Ctrl-C ends it. Try:`,
     `curl${via} ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
   ];
+  if (page !== false && socket === null) lines.push(`The page: ${base}/`);
   if (!keyed && !/^(127\.|::1$|localhost$|unix:)/.test(host ?? "127.0.0.1")) {
     lines.push("Anyone who can reach this address can use the model; --api-key requires a key.");
   }

@@ -4,7 +4,7 @@
 import type { BackendMemory } from "../backend/ops.ts";
 import type { ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
 import type { ExpertStats } from "../experts/stats.ts";
-import type { GenerateOptions } from "./api.ts";
+import type { GenerateOptions, SamplingOptions } from "./api.ts";
 import type { ChatEvent } from "./events.ts";
 import type { ModelView } from "./model_view.ts";
 
@@ -89,6 +89,8 @@ export interface ChatModel {
   readonly created: number;
   /** Positions that a prompt and its answer may take. */
   readonly context: number;
+  /** What holds where a request sets nothing itself; what is absent here too is off. */
+  readonly sampling: SamplingOptions;
   /**
    * Answers a conversation. Returning from the iteration, or aborting `signal`, frees everything
    * that the answer holds.

@@ -5,7 +5,7 @@ import type { ChatConventions } from "../chat/conventions.ts";
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
-import type { GenerationResult, Piece, TokenLogprob } from "./api.ts";
+import type { GenerationResult, Piece, SamplingOptions, TokenLogprob } from "./api.ts";
 import type { ChatMessage, ChatModel, ChatOptions } from "./chat_api.ts";
 import { constraintOf, textConstraint } from "./chat_constraint.ts";
 import { behindReasoning } from "./chat_reasoning.ts";
@@ -22,9 +22,11 @@ export interface ChatModelParts {
   readonly model: Model;
   readonly conventions: ChatConventions;
   readonly queue: Queue;
+  /** Defaults of sampling, from the model's folder. */
+  readonly sampling?: SamplingOptions;
 }
 
-export function createChatModel({ name, model, conventions, queue }: ChatModelParts): ChatModel {
+export function createChatModel({ name, model, conventions, queue, sampling = {} }: ChatModelParts): ChatModel {
   const { tokenizer } = model;
   const { context } = model.stats();
   const vocab = model.architecture.vocab;
@@ -104,6 +106,7 @@ export function createChatModel({ name, model, conventions, queue }: ChatModelPa
     name,
     created,
     context,
+    sampling,
     get view() {
       return viewOf(model, conventions, tokenizer.vocabSize);
     },

@@ -172,7 +172,7 @@ export function createModel(parts: ModelParts): Model {
       if (parts.chat instanceof Error) throw parts.chat;
       const turns = createQueue({ parallel, queue }, room.hasRoom);
       queues.push(turns);
-      return createChatModel({ name, model: this, conventions: parts.chat, queue: turns });
+      return createChatModel({ name, model: this, conventions: parts.chat, queue: turns, sampling: parts.sampling });
     },
     get tokenizer() {
       if (parts.tokenizer === null) throw new RequestError(`${parts.label} has no tokenizer: it takes token ids only`);

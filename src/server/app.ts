@@ -21,6 +21,8 @@ import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
 import { responses } from "./openai_responses.ts";
+import { openPage, wantsPage } from "./page.ts";
+import { parameters } from "./parameters.ts";
 import { askedPath, dialectOf, routePath } from "./paths.ts";
 import { health, livez, PROBES, readinessOf, readyz, root } from "./probes.ts";
 import type { ServedModels } from "./served.ts";
@@ -65,6 +67,7 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/tokenize", handler: tokenize },
   { method: "POST", path: "/detokenize", handler: detokenize },
   { method: "GET", path: "/hotset/experts", handler: expertsStream },
+  { method: "GET", path: "/hotset/parameters", handler: parameters },
 ];
 
 /**
@@ -79,6 +82,7 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
   const service = createService(state, metrics.measure, options);
   const access = createAccessCheck(options.cors ?? [], options.hosts ?? []);
   const checkKey = options.apiKey === undefined ? null : keyCheck(options.apiKey, service.bodyLimit);
+  const page = options.page === false ? null : openPage();
   const app = new Hono({ getPath: (request) => routePath(getPath(request)) });
 
   app.use(async (c, next) => {
@@ -104,7 +108,7 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
   // a health check.
   app.use((c, next) => (c.req.header("origin") === undefined ? next() : pages(c, next)));
   app.use(async (c, next) => {
-    if (!PROBES.has(c.req.path)) {
+    if (!PROBES.has(c.req.path) && !isPageFile(c.req.path)) {
       if (c.req.path !== "/metrics") state.admit();
       await checkKey?.(c.req.raw);
     }
@@ -119,7 +123,16 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
   };
   for (const route of ROUTES) add(route);
   app.on("OPTIONS", "/", (c) => readyz(c, state, capacity));
-  add({ method: "GET", path: "/", handler: (c) => root(c, state, capacity) });
+  add({
+    method: "GET",
+    path: "/",
+    handler(c) {
+      if (page === null || !wantsPage(c)) return root(c, state, capacity);
+      access.check(c.req.raw.headers, c.req.url);
+      return page.index(c);
+    },
+  });
+  if (page !== null) add({ method: "GET", path: "/page/:name", handler: page.file });
   add({ method: "GET", path: "/livez", handler: livez });
   add({ method: "GET", path: "/readyz", handler: (c) => readyz(c, state, capacity) });
   add({ method: "GET", path: "/health", handler: (c) => health(c, state) });
@@ -142,7 +155,13 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
 /** The label under which a request is counted: a route, so that made-up paths take no memory. */
 function endpointOf(path: string): string {
   if (path.startsWith("/v1/models/")) return "/v1/models/:id";
+  if (isPageFile(path)) return "/page/:name";
   return OTHERS.includes(path) || ROUTES.some((route) => route.path === path) ? path : "other";
+}
+
+/** The page's own files, which hold nothing that a key protects. */
+function isPageFile(path: string): boolean {
+  return path.startsWith("/page/");
 }
 
 /** The address at the other end of the connection, if there is one. */

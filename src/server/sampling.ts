@@ -13,6 +13,17 @@ const LONGEST_WORD = 256;
 /** The bias for llama.cpp's `false`: so low that the token never comes. */
 const NEVER = -1e9;
 
+/** The ranges of the fields that the page has controls for, and what each means to the engine. */
+export const RANGES = {
+  temperature: { min: 0, max: 100, option: "temperature", off: 0 },
+  top_p: { min: 0, max: 1, option: "topP", off: 1 },
+  top_k: { min: -1, max: 2 ** 31 - 1, option: "topK", off: 0 },
+  min_p: { min: 0, max: 1, option: "minP", off: 0 },
+  repetition_penalty: { min: 0.01, max: 100, option: "repeatPenalty", off: 1 },
+  frequency_penalty: { min: -100, max: 100, option: "frequencyPenalty", off: 0 },
+  presence_penalty: { min: -100, max: 100, option: "presencePenalty", off: 0 },
+} as const;
+
 /** Drops keys whose value is undefined, which exact optional properties do not allow. */
 export function defined<T extends object>(from: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(from).filter(([, value]) => value !== undefined)) as {
@@ -22,14 +33,17 @@ export function defined<T extends object>(from: T): { [K in keyof T]?: Exclude<T
 
 /** The options of sampling and of ending an answer. `stopName`: the field with stop texts. */
 export function samplingOf(body: Fields, stopName = "stop"): GenerateOptions {
+  const ranged = (name: keyof typeof RANGES): number | undefined =>
+    body.number(name, RANGES[name].min, RANGES[name].max);
+  const { min, max } = RANGES.repetition_penalty;
   return defined({
-    temperature: body.number("temperature", 0, 100),
-    topP: body.number("top_p", 0, 1),
+    temperature: ranged("temperature"),
+    topP: ranged("top_p"),
     topK: topK(body),
-    minP: body.number("min_p", 0, 1),
-    repeatPenalty: body.number("repetition_penalty", 0.01, 100) ?? body.number("repeat_penalty", 0.01, 100),
-    frequencyPenalty: body.number("frequency_penalty", -100, 100),
-    presencePenalty: body.number("presence_penalty", -100, 100),
+    minP: ranged("min_p"),
+    repeatPenalty: ranged("repetition_penalty") ?? body.number("repeat_penalty", min, max),
+    frequencyPenalty: ranged("frequency_penalty"),
+    presencePenalty: ranged("presence_penalty"),
     logitBias: logitBias(body),
     seed: seed(body, "seed") ?? seed(body, "random_seed"),
     stop: all(body, [stopName, "stop_strings", "stop_words"], stops),
@@ -95,7 +109,7 @@ export function maxTokensOf(
 
 /** Some servers write -1 for "off", others 0. */
 function topK(body: Fields): number | undefined {
-  const value = body.integer("top_k", -1, 2 ** 31 - 1);
+  const value = body.integer("top_k", RANGES.top_k.min, RANGES.top_k.max);
   return value === -1 ? 0 : value;
 }
 

@@ -49,6 +49,11 @@ export interface ServerOptions {
   readonly capacity?: ReadyOptions;
   /** Called with every finished request. */
   readonly onRequest?: (record: RequestSummary) => void;
+  /**
+   * Whether browsers get the page at "/". Default true, where the page is built (it is in the
+   * package).
+   */
+  readonly page?: boolean;
   /** For hotset_build_info. */
   readonly version?: string;
 }

@@ -123,6 +123,7 @@ export function fakeModel(script: Script = {}): Fake {
     name: "fake-mixtral",
     created: 1_700_000_000,
     context: 4096,
+    sampling: { temperature: 0.7 },
     asked,
     running: () => running,
     handed: () => handed,

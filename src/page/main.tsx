@@ -1,0 +1,18 @@
+// The page's entry: an engine, and the shell around it.
+
+import { render } from "preact";
+import { App } from "./app.tsx";
+import { KeyQuestion, keyRing } from "./keys.tsx";
+import { remoteEngine } from "./remote/remote.ts";
+import { applyTheme } from "./theme.ts";
+
+applyTheme();
+const keys = keyRing();
+const engine = remoteEngine(document.baseURI, keys);
+render(
+  <>
+    <App engine={engine} />
+    <KeyQuestion ring={keys} />
+  </>,
+  document.getElementById("page")!,
+);

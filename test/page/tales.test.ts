@@ -1,0 +1,34 @@
+// The page and models/tales behind it, in headless Chromium.
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Model } from "../../src/engine/model.ts";
+import { openTales } from "../server/real.ts";
+import { noChromium } from "../support/chromium.ts";
+import { titled } from "../support/fixtures.ts";
+import { axeFinds, hostPage, type PageHost } from "./open_page.ts";
+
+describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), () => {
+  let model: Model;
+  let host: PageHost;
+  beforeAll(async () => {
+    model = await openTales({ context: 256 });
+    host = await hostPage(model.serving({ name: "tales", parallel: 4, queue: 64 }));
+  });
+  afterAll(async () => {
+    await host?.close();
+    await model?.close();
+  });
+
+  it("answers, and asks no other host", async () => {
+    const { page, problems } = await host.visit();
+    await page.getByRole("textbox", { name: "Message" }).fill("Once upon a time");
+    await page.keyboard.press("Enter");
+    await page
+      .getByText(/\w+ \w+ \w+/)
+      .last()
+      .waitFor();
+    await expect.poll(() => page.locator(".message.assistant").innerText()).toMatch(/\w+ \w+ \w+/);
+    expect(await axeFinds(page)).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+});

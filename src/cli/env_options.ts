@@ -43,7 +43,8 @@ export class EnvCommand extends Command {
       const set = parsedValue(option, value, (why) => fail(`${key}: ${why}`));
       const name = option.attributeName();
       const source = this.getOptionValueSource(name);
-      if (set !== undefined && source !== "cli" && source !== "env") this.setOptionValueWithSource(name, set, "config");
+      if (set === undefined || source === "cli" || source === "env") continue;
+      this.setOptionValueWithSource(name, option.negate ? false : set, "config");
     }
   }
 

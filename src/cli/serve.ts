@@ -9,6 +9,7 @@ import type { Log, LogFormat } from "../server/log.ts";
 import type { ListenOptions } from "../server/node_serve.ts";
 import type { ClosableModel } from "../server/pool/serve_pool.ts";
 import { loadOf, type ServedModels, serveOne } from "../server/served.ts";
+import { activityFolder } from "./activity_folder.ts";
 import { readKeys } from "./api_keys.ts";
 import { EnvCommand } from "./env_options.ts";
 import { exitSoon, interruptible } from "./interrupt.ts";
@@ -62,6 +63,8 @@ interface ServeFlags
   readonly keepAlive: number;
   readonly loadWait: number;
   readonly log: LogFormat;
+  /** A folder; false: --no-activity. */
+  readonly activity?: string | false;
 }
 
 /**
@@ -118,6 +121,8 @@ export function addServe(program: Command, openChat: OpenChat, version?: string,
       seconds(1, DAY),
       75,
     )
+    .option("--activity <folder>", "where counts of requests and tokens are kept; default: in the cache directory")
+    .option("--no-activity", "count nothing for the page's charts")
     .addOption(
       new Option("--log <format>", "a line on stderr for each request")
         .choices(["text", "json", "off"])
@@ -169,6 +174,9 @@ async function serve(
   const { startServer } = await import("../server/node_serve.ts");
   const log = createLog(flags.log, toStderr);
   const keys = await watchedKeys(flags, log);
+  const { openActivity } = await import("../server/node_activity.ts");
+  const activity =
+    flags.activity === false ? null : openActivity(activityFolder(flags.activity), { warn: log.warning });
   let served: Serving | null = null;
   const { pullOneByOne } = await import("./serve_pull.ts");
   const pull = pullOneByOne(async (name, path) => served?.add?.(name, path));
@@ -178,6 +186,7 @@ async function serve(
     ...pick(flags, LISTEN),
     ...(keys.required && { apiKey: () => keys.valid }),
     ...(flags.allowPull && { pull }),
+    ...(activity && { activity }),
     version,
     hosts: flags.allowHost ?? [],
     idleMs: flags.keepAlive * 1000,
@@ -216,6 +225,7 @@ async function serve(
   } finally {
     keys.close();
     await server.close(message);
+    await activity?.close();
     await served?.close();
     if (served) log.event("stopped", {});
   }

@@ -8,11 +8,13 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { getPath } from "hono/utils/url";
 import type { ChatModel } from "../engine/chat_api.ts";
 import { createAccessCheck } from "./access.ts";
+import { activity } from "./activity_answer.ts";
 import { countTokens, messages } from "./anthropic_messages.ts";
 import { keyCheck } from "./auth.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
 import { expertsStream } from "./experts_stream.ts";
-import { createMetrics } from "./metrics.ts";
+import { createMetrics, OPERATIONS } from "./metrics.ts";
+import { loadModel, modelCards, unloadModel } from "./model_cards.ts";
 import { listModels, oneModel } from "./models.ts";
 import { ollamaChat, ollamaGenerate } from "./ollama_chat.ts";
 import { ollamaEmbed, ollamaEmbedding, ollamaLoaded, ollamaShow, ollamaTags, ollamaVersion } from "./ollama_models.ts";
@@ -68,6 +70,10 @@ const ROUTES: readonly Route[] = [
   { method: "POST", path: "/detokenize", handler: detokenize },
   { method: "GET", path: "/hotset/experts", handler: expertsStream },
   { method: "GET", path: "/hotset/parameters", handler: parameters },
+  { method: "GET", path: "/hotset/activity", handler: activity },
+  { method: "GET", path: "/hotset/models", handler: modelCards },
+  { method: "POST", path: "/hotset/models/load", handler: loadModel },
+  { method: "POST", path: "/hotset/models/unload", handler: unloadModel },
 ];
 
 /**
@@ -79,7 +85,7 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
   const state = models instanceof ServerState ? models : new ServerState(models);
   const { capacity = {}, onRequest = () => {} } = options;
   const metrics = createMetrics({ capacity, ...(options.version !== undefined && { version: options.version }) });
-  const service = createService(state, metrics.measure, options);
+  const service = createService(state, metrics, options);
   const access = createAccessCheck(options.cors ?? [], options.hosts ?? []);
   const checkKey = options.apiKey === undefined ? null : keyCheck(options.apiKey, service.bodyLimit);
   const page = options.page === false ? null : openPage();
@@ -90,6 +96,7 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
     const head = { method, path: askedPath(c), endpoint: endpointOf(path), client: clientOf(c) };
     const tracked = new TrackedRequest(head, raw.headers, clock, (record) => {
       metrics.request(record);
+      if (OPERATIONS[record.endpoint] !== undefined) options.activity?.request(record);
       onRequest(record);
     });
     service.track(raw, tracked);
@@ -110,7 +117,8 @@ export function createApp(models: ChatModel | ServedModels | ServerState, option
   app.use(async (c, next) => {
     if (!PROBES.has(c.req.path) && !isPageFile(c.req.path)) {
       if (c.req.path !== "/metrics") state.admit();
-      await checkKey?.(c.req.raw);
+      const key = await checkKey?.(c.req.raw);
+      if (key !== undefined) service.trackedOf(c.req.raw)?.keyed(key);
     }
     await next();
   });

@@ -12,10 +12,15 @@ import { readJson } from "./json.ts";
 export type Keys = string | readonly string[] | (() => readonly string[]);
 
 /**
- * Creates a check of a request's key.
+ * Hexadecimal digits of a key's SHA-256 by which keys are told apart: too few to try out keys by.
+ */
+const FINGERPRINT = 6;
+
+/**
+ * Creates a check of a request's key, which resolves to the fingerprint of the key.
  * @throws HttpError 401 from the check
  */
-export function keyCheck(keys: Keys, bodyLimit: number): (request: Request) => Promise<void> {
+export function keyCheck(keys: Keys, bodyLimit: number): (request: Request) => Promise<string> {
   const valid = typeof keys === "function" ? keys : () => [keys].flat();
   return async (request) => {
     const expected = valid().map(digest);
@@ -25,7 +30,8 @@ export function keyCheck(keys: Keys, bodyLimit: number): (request: Request) => P
     // ModelsLab's samples have it in the body, which is read only if no header has a key.
     if (given.length === 0 && request.method === "POST") given.push(...(await keyOfBody(request, bodyLimit)));
     // Digests all have one length, so the time of the comparison reveals nothing about the key.
-    if (given.some((one) => expected.some((key) => timingSafeEqual(digest(one), key)))) return;
+    for (const one of given.map(digest))
+      if (expected.some((key) => timingSafeEqual(one, key))) return one.toString("hex").slice(0, FINGERPRINT);
     const found = given.length === 0 ? "none" : "another";
     throw new HttpError(
       401,

@@ -21,7 +21,7 @@ export interface Answered {
 
 export interface Watch {
   /** Tokens that were computed; `cached` came from the prefix cache. */
-  tokens(kind: "prompt" | "prompt_cached" | "completion", count: number): void;
+  tokens(kind: "prompt" | "prompt_cached" | "completion", count: number, model: string): void;
   /** ms that it waited in the queue. */
   turn(ms: number): void;
   /** ms from the request to the first event. */
@@ -66,7 +66,7 @@ export function measuredModel(
     let [counted, behind] = [0, 0];
     const completion = (count: number): void => {
       if (count <= 0) return;
-      watch.tokens("completion", count);
+      watch.tokens("completion", count, model.name);
       request?.add({ completionTokens: count });
       counted += count;
     };
@@ -84,8 +84,8 @@ export function measuredModel(
         begun ??= now;
         if (event.type === "finish") {
           const { promptTokens, cachedTokens, completionTokens } = event.usage;
-          watch.tokens("prompt", promptTokens - cachedTokens);
-          watch.tokens("prompt_cached", cachedTokens);
+          watch.tokens("prompt", promptTokens - cachedTokens, model.name);
+          watch.tokens("prompt_cached", cachedTokens, model.name);
           request?.add({ promptTokens, cachedTokens });
           completion(completionTokens - counted);
           behind = 0;
@@ -118,7 +118,7 @@ export function measuredModel(
       const request = requestOf(signal);
       request?.answeredBy(model.name);
       const result = await unlessAborted(model.embed(input, signal), signal);
-      watch.tokens("prompt", result.tokens);
+      watch.tokens("prompt", result.tokens, model.name);
       request?.add({ promptTokens: result.tokens });
       return result;
     },

@@ -7,6 +7,7 @@ import { type Answered, measuredModel, OUTCOMES, type Watch } from "./measured.t
 import { modelMetrics } from "./model_metrics.ts";
 import { processMetrics } from "./process_metrics.ts";
 import type { ServedModels } from "./served.ts";
+import { Speed } from "./speed.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
 
 /** The server's limits. Unknown ones are left out of the metrics. */
@@ -33,6 +34,8 @@ export interface Metrics {
    * by its signal.
    */
   measure(model: Answering, requestOf?: (signal: AbortSignal | undefined) => TrackedRequest | undefined): Answering;
+  /** Of each model. */
+  readonly speed: Speed;
   /** @param models null while the only one is being loaded */
   text(models: ServedModels | null, ready: boolean): Promise<string>;
 }
@@ -45,7 +48,7 @@ const OTEL_FIRST = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 
 const OTEL_EACH = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
 
 /** The operations that OpenTelemetry has names for, by endpoint. */
-const OPERATIONS: Readonly<Record<string, string>> = {
+export const OPERATIONS: Readonly<Record<string, string>> = {
   "/v1/chat/completions": "chat",
   "/v1/responses": "chat",
   "/v1/messages": "chat",
@@ -64,6 +67,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const { clock = () => performance.now(), capacity = {}, version = "unknown" } = options;
   const registry = new Registry();
   const registers = [registry];
+  const speed = new Speed(clock);
   const requests = new Counter({
     name: "hotset_requests_total",
     help: "Requests that are over, by endpoint and status; a stream that broke off has its failure's, one that its client left 499.",
@@ -123,8 +127,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     gauge("hotset_requests_queued_limit", "Answers that may wait; more are refused.").set(queue);
 
   const watch: Watch = {
-    // A counter throws at less than 0, and no answer may fail because of its metrics.
-    tokens: (kind, count) => tokens.inc({ kind }, Math.max(0, count)),
+    tokens(kind, count, model) {
+      // A counter throws at less than 0, and no answer may fail because of its metrics.
+      tokens.inc({ kind }, Math.max(0, count));
+      if (kind === "completion") speed.add(model, Math.max(0, count));
+    },
     turn: (ms) => waited.observe(ms / 1000),
     first({ operation, model }: Answered, ms) {
       first.observe(ms / 1000);
@@ -147,6 +154,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       const error = status >= 400 ? { error_type: String(status) } : {};
       otelRequest.observe({ ...otelLabels(operation, model), ...error }, ms / 1000);
     },
+    speed,
     measure: (model, requestOf = () => undefined) => measuredModel(model, watch, requestOf, clock),
     text(models, ready) {
       isReady.set(ready ? 1 : 0);

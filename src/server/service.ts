@@ -5,9 +5,12 @@ import type { ChatModel } from "../engine/chat_api.ts";
 import type { Keys } from "./auth.ts";
 import type { Failure } from "./errors.ts";
 import { type Answering, type HeldModel, holdModel } from "./held_model.ts";
+import type { Metrics } from "./metrics.ts";
+import type { ActivityLog } from "./node_activity.ts";
 import type { ReadyOptions } from "./probes.ts";
 import type { PullModel } from "./pull_model.ts";
 import type { ServedModels } from "./served.ts";
+import type { Speed } from "./speed.ts";
 import type { ServerState } from "./state.ts";
 import type { RequestSummary, TrackedRequest } from "./tracked_request.ts";
 import type { Wanted } from "./wanted.ts";
@@ -43,6 +46,8 @@ export interface ServerOptions {
   readonly loadWaitMs?: number;
   /** For /api/pull. Default: clients may not download models. */
   readonly pull?: PullModel;
+  /** Counts requests for /hotset/activity. Default: nothing is counted. */
+  readonly activity?: ActivityLog;
   /** Called with unexpected errors. */
   readonly log?: (error: unknown) => void;
   /** The model's limits, for /readyz and /metrics. */
@@ -87,6 +92,10 @@ export interface Service {
   readonly keepAliveMs: number;
   /** Downloads a model; null: clients may not. */
   readonly pull: PullModel | null;
+  /** How fast models write now. */
+  readonly speed: Pick<Speed, "of">;
+  /** Null: nothing is counted. */
+  readonly activity: ActivityLog | null;
   readonly log: (error: unknown) => void;
   /** Streams that watch experts. */
   readonly watchers: Set<object>;
@@ -105,15 +114,13 @@ export interface Service {
   begin(request: Request, wanted: Wanted): ActiveRequest;
 }
 
-/** Wraps a model so that its answers are measured. */
-export type Measure = (
-  model: Answering,
-  requestOf: (signal: AbortSignal | undefined) => TrackedRequest | undefined,
-) => Answering;
-
 const LOAD_WAIT_MS = 300_000;
 
-export function createService(state: ServerState, measure: Measure, options: ServerOptions): Service {
+export function createService(
+  state: ServerState,
+  { measure, speed }: Pick<Metrics, "measure" | "speed">,
+  options: ServerOptions,
+): Service {
   const tracked = new WeakMap<Request, TrackedRequest>();
   const bySignal = new WeakMap<AbortSignal, TrackedRequest>();
   const measured = new WeakMap<Answering, Answering>();
@@ -154,6 +161,8 @@ export function createService(state: ServerState, measure: Measure, options: Ser
     answersAtOnce: options.answersAtOnce ?? 4,
     keepAliveMs: options.keepAliveMs ?? 10_000,
     pull: options.pull ?? null,
+    speed,
+    activity: options.activity ?? null,
     log: options.log ?? (() => {}),
     watchers: new Set(),
     get draining() {

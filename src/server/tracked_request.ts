@@ -19,6 +19,8 @@ export interface RequestSummary {
   readonly traceId: string | null;
   /** The model that answers; null if the request was rejected before. */
   readonly model: string | null;
+  /** The fingerprint of its API key; null without one. */
+  readonly key: string | null;
   readonly stream: boolean;
   /**
    * The status sent; for a stream that broke off, the status of its failure, or 499 where the
@@ -65,6 +67,7 @@ export class TrackedRequest {
   readonly #warnings = new Set<string>();
   readonly #tokens = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   #model: string | null = null;
+  #key: string | null = null;
   #queueMs: number | null = null;
   #firstTokenMs: number | null = null;
   #stream = false;
@@ -95,6 +98,11 @@ export class TrackedRequest {
 
   answeredBy(model: string): void {
     this.#model = model;
+  }
+
+  /** @param fingerprint of its key */
+  keyed(fingerprint: string): void {
+    this.#key = fingerprint;
   }
 
   /** The wait of one of its answers in the queue is over, after `ms`. */
@@ -156,6 +164,7 @@ export class TrackedRequest {
       error: failure?.message ?? null,
       finish: this.#finish,
       model: this.#model,
+      key: this.#key,
       queueMs: this.#queueMs,
       firstTokenMs: this.#firstTokenMs,
       ms: this.#now() - this.#begun,

@@ -146,6 +146,7 @@ describe("the log", () => {
     traceId: null,
     stream: true,
     status: 500,
+    key: null,
     outcome: "failed",
     error: 'lost\n2026 GET /forged 200 "x"',
     finish: [],

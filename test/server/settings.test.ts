@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -46,6 +46,19 @@ describe("--config", () => {
           .end();
       });
     expect(await Promise.all(["llm.example", "a.svc", "other.example"].map(status))).toEqual([200, 200, 403]);
+  });
+
+  it("turns off what an option without a value turns off, as the environment does", async () => {
+    const kept = temporary();
+    const status = async (env: Record<string, string>): Promise<number> => {
+      const { url, until } = startScripted("folder", [], env);
+      await until(" -d ");
+      return (await fetch(`${await url()}/hotset/activity`)).status;
+    };
+    expect(await status({ HOTSET_CONFIG: fileOf({ "no-activity": true }) })).toBe(404);
+    expect(await status({ HOTSET_NO_ACTIVITY: "1" })).toBe(404);
+    expect(await status({ HOTSET_ACTIVITY: join(kept, "counts") })).toBe(200);
+    expect(readdirSync(join(kept, "counts"))).toHaveLength(1);
   });
 
   it.each<[unknown, RegExp]>([

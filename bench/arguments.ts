@@ -2,6 +2,31 @@
 // names of results.
 
 import { RequestError } from "../src/errors.ts";
+import type { Precision } from "../src/index.ts";
+import { type Model, open } from "../src/index.ts";
+
+/** The options of benchmarks that open one model, for parseArgs(). */
+export const MODEL_OPTIONS = {
+  model: { type: "string", default: "models/tales" },
+  weights: { type: "string", default: "auto" },
+  backend: { type: "string", default: "cpu" },
+  threads: { type: "string" },
+  name: { type: "string" },
+} as const;
+
+/** Opens the model that MODEL_OPTIONS name. */
+export function openModel(flags: {
+  readonly model: string;
+  readonly weights: string;
+  readonly backend: string;
+  readonly threads?: string | undefined;
+}): Promise<Model> {
+  return open(flags.model, {
+    backend: flags.backend as "cpu" | "webgpu",
+    weights: flags.weights as "auto" | Precision,
+    ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
+  });
+}
 
 /** @throws RequestError naming the option unless `text` is a whole number of at least `min` */
 export function whole(option: string, text: string, min = 1): number {

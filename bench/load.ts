@@ -5,9 +5,10 @@
 // alone, greedily.
 
 import { parseArgs } from "node:util";
-import type { Model, Precision } from "../src/index.ts";
-import { open } from "../src/index.ts";
+import type { Model } from "../src/index.ts";
+import { MODEL_OPTIONS, openModel } from "./arguments.ts";
 import { about, writeResult } from "./result.ts";
+import { percentile, Work } from "./work.ts";
 
 const USAGE = `usage: npm run bench -- load [--model <folder>] [--clients 1,4,16,64] [--seconds <each>] [--rounds <number>]
          [--weights <precision>] [--backend <cpu|webgpu>] [--threads <number>] [--tokens <of an answer>] [--name <of the result>]`;
@@ -19,10 +20,7 @@ interface Prompt {
 }
 
 /** Results of one client count, over all rounds. */
-class Tally {
-  seconds = 0;
-  cpuSeconds = 0; // of the whole process, all threads
-  tokens = 0;
+class Tally extends Work {
   answers = 0;
   wrong = 0;
   readonly firsts: number[] = []; // ms to the first token of an answer
@@ -31,8 +29,6 @@ class Tally {
 
 /** Runs `clients` for `seconds`; unfinished answers are then cancelled. */
 async function run(model: Model, prompts: readonly Prompt[], clients: number, seconds: number, tally: Tally) {
-  const started = performance.now();
-  const cpu = process.cpuUsage();
   let next = 0;
   const client = async (): Promise<void> => {
     const abort = new AbortController();
@@ -62,10 +58,7 @@ async function run(model: Model, prompts: readonly Prompt[], clients: number, se
     }
     clearTimeout(timer);
   };
-  await Promise.all(Array.from({ length: clients }, client));
-  tally.seconds += (performance.now() - started) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
-  tally.cpuSeconds += (user + system) / 1e6;
+  await tally.during(() => Promise.all(Array.from({ length: clients }, client)));
 }
 
 /** Prompts of 12 to 27 tokens, and their answers one after the other. */
@@ -89,18 +82,13 @@ async function makePrompts(model: Model, count: number, tokens: number): Promise
   return prompts;
 }
 
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
-}
-
-function summary(clients: number, { seconds, cpuSeconds, tokens, answers, wrong, firsts, gaps }: Tally) {
+function summary(clients: number, tally: Tally) {
+  const { answers, wrong, firsts, gaps } = tally;
   const round = (x: number): number => Math.round(10 * x) / 10;
   return {
     clients,
-    tokensPerSecond: round(tokens / seconds),
-    /** On a shared machine this says more than the elapsed time. */
-    cpuMsPerToken: Math.round((1e5 * cpuSeconds) / tokens) / 100,
+    tokensPerSecond: round(tally.tokensPerSecond),
+    cpuMsPerToken: tally.cpuMsPerToken,
     answers,
     wrong,
     firstMs: { p50: round(percentile(firsts, 0.5)), p99: round(percentile(firsts, 0.99)) },
@@ -113,15 +101,11 @@ export async function loadCommand(root: URL, args: readonly string[]): Promise<n
   const { values: flags } = parseArgs({
     args: [...args],
     options: {
-      model: { type: "string", default: "models/tales" },
+      ...MODEL_OPTIONS,
       clients: { type: "string", default: "1,4,16,64" },
       seconds: { type: "string", default: "10" },
       rounds: { type: "string", default: "2" },
       tokens: { type: "string", default: "48" },
-      weights: { type: "string", default: "auto" },
-      backend: { type: "string", default: "cpu" },
-      threads: { type: "string" },
-      name: { type: "string" },
     },
   });
   const counts = flags.clients.split(",").map(Number);
@@ -130,11 +114,7 @@ export async function loadCommand(root: URL, args: readonly string[]): Promise<n
     console.error(USAGE);
     return 2;
   }
-  const model = await open(flags.model, {
-    backend: flags.backend as "cpu" | "webgpu",
-    weights: flags.weights as "auto" | Precision,
-    ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
-  });
+  const model = await openModel(flags);
   try {
     const prompts = await makePrompts(model, 64, tokens);
     const tallies = new Map(counts.map((clients) => [clients, new Tally()]));

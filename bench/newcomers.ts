@@ -4,28 +4,23 @@
 // Runs with newcomers and without alternate, so that their ratio is of the same minutes.
 
 import { parseArgs } from "node:util";
-import type { ChatModel, Precision } from "../src/index.ts";
-import { open } from "../src/index.ts";
-import { percentile } from "./load.ts";
+import type { ChatModel } from "../src/index.ts";
+import { MODEL_OPTIONS, openModel } from "./arguments.ts";
 import { about, writeResult } from "./result.ts";
+import { percentile, Work } from "./work.ts";
 
 const USAGE = `usage: npm run bench -- newcomers [--model <folder>] [--long <answers>] [--tokens <of a long one>] [--seconds <each>] [--rounds <number>]
          [--weights <precision>] [--backend <cpu|webgpu>] [--threads <number>] [--name <of the result>]`;
 const SHORT = 16;
 
-class Tally {
-  seconds = 0;
-  cpuSeconds = 0; // of the whole process, all threads
-  /** Of answers that were cut off at the end: those that had a text of their own. */
-  tokens = 0;
+/** Of answers that were cut off at the end, the tokens that had a text of their own count. */
+class Tally extends Work {
   readonly firsts: number[] = []; // ms, of newcomers
 }
 
 /** Keeps `long` places busy for `seconds`; one newcomer comes after the other if they `come`. */
 async function run(chat: ChatModel, o: { long: number; tokens: number; seconds: number; come: boolean }, tally: Tally) {
   const abort = new AbortController();
-  const started = performance.now();
-  const cpu = process.cpuUsage();
   const timer = setTimeout(() => abort.abort(new Error("time is up")), 1000 * o.seconds);
   let next = 0;
   const one = async (maxTokens: number, noted: number[] | null): Promise<void> => {
@@ -48,13 +43,12 @@ async function run(chat: ChatModel, o: { long: number; tokens: number; seconds: 
       if (!abort.signal.aborted) throw error;
     }
   };
-  const long = Array.from({ length: o.long }, () => until(() => one(o.tokens, null)));
-  const newcomers = o.come ? [until(() => one(SHORT, tally.firsts))] : [];
-  await Promise.all([...long, ...newcomers]);
+  await tally.during(() => {
+    const long = Array.from({ length: o.long }, () => until(() => one(o.tokens, null)));
+    const newcomers = o.come ? [until(() => one(SHORT, tally.firsts))] : [];
+    return Promise.all([...long, ...newcomers]);
+  });
   clearTimeout(timer);
-  tally.seconds += (performance.now() - started) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
-  tally.cpuSeconds += (user + system) / 1e6;
 }
 
 /** Runs the command; returns the exit code. */
@@ -62,15 +56,11 @@ export async function newcomersCommand(root: URL, args: readonly string[]): Prom
   const { values: flags } = parseArgs({
     args: [...args],
     options: {
-      model: { type: "string", default: "models/tales" },
+      ...MODEL_OPTIONS,
       long: { type: "string", default: "16" },
       tokens: { type: "string", default: "1500" },
       seconds: { type: "string", default: "10" },
       rounds: { type: "string", default: "3" },
-      weights: { type: "string", default: "auto" },
-      backend: { type: "string", default: "cpu" },
-      threads: { type: "string" },
-      name: { type: "string" },
     },
   });
   const [long, tokens, seconds, rounds] = [flags.long, flags.tokens, flags.seconds, flags.rounds].map(Number) as [
@@ -83,11 +73,7 @@ export async function newcomersCommand(root: URL, args: readonly string[]): Prom
     console.error(USAGE);
     return 2;
   }
-  const model = await open(flags.model, {
-    backend: flags.backend as "cpu" | "webgpu",
-    weights: flags.weights as "auto" | Precision,
-    ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
-  });
+  const model = await openModel(flags);
   try {
     const chat = model.serving({ parallel: long, queue: 256 });
     const [without, together] = [new Tally(), new Tally()];
@@ -95,14 +81,12 @@ export async function newcomersCommand(root: URL, args: readonly string[]): Prom
       await run(chat, { long, tokens, seconds, come: false }, without);
       await run(chat, { long, tokens, seconds, come: true }, together);
     }
-    const rate = ({ tokens, seconds }: Tally): number => Math.round(tokens / seconds);
-    // On a shared machine this says more than the elapsed time.
-    const cost = ({ tokens, cpuSeconds }: Tally): number => Math.round((1e5 * cpuSeconds) / tokens) / 100;
+    const rate = (tally: Tally): number => Math.round(tally.tokensPerSecond);
     const row = {
       ...{ long, newcomers: together.firsts.length },
       firstMs: { p50: percentile(together.firsts, 0.5), p99: percentile(together.firsts, 0.99) },
       tokensPerSecond: { without: rate(without), together: rate(together) },
-      cpuMsPerToken: { without: cost(without), together: cost(together) },
+      cpuMsPerToken: { without: without.cpuMsPerToken, together: together.cpuMsPerToken },
     };
     const { backend, weights } = model.stats();
     console.log(`${flags.model}, ${weights} weights on ${backend.backend}, ${long} long answers, as many places`);

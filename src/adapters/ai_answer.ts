@@ -1,6 +1,7 @@
 // The events of an answer as stream parts of the AI SDK, and those as content.
 
 import type { LanguageModelV4Content, LanguageModelV4StreamPart } from "@ai-sdk/provider";
+import { wholeArguments } from "../engine/call_arguments.ts";
 import type { ChatEvent, ChatFinish } from "../engine/chat_api.ts";
 
 type PartOf<T extends LanguageModelV4StreamPart["type"]> = Extract<LanguageModelV4StreamPart, { type: T }>;
@@ -30,9 +31,9 @@ export async function* answerParts(events: AsyncIterable<ChatEvent>): AsyncGener
     const { kind, id } = open;
     if (kind !== "call") yield { type: `${kind}-end`, id };
     else {
-      const input = open.input === "" && !cut ? "{}" : open.input;
+      const input = wholeArguments(open.input, cut);
       yield { type: "tool-input-end", id };
-      if (isJson(input)) yield { type: "tool-call", toolCallId: id, toolName: open.name, input };
+      if (input !== null) yield { type: "tool-call", toolCallId: id, toolName: open.name, input };
     }
     open = null;
   }
@@ -84,13 +85,4 @@ export function contentOf(parts: readonly AnswerPart[]): LanguageModelV4Content[
     }
   }
   return content;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

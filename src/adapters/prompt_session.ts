@@ -2,6 +2,7 @@
 // other, and drops its oldest turns when the context is full.
 
 import { onAbort } from "../abort.ts";
+import { wholeArguments } from "../engine/call_arguments.ts";
 import type { ChatMessage, ChatModel, ChatOptions, ToolCall, ToolDefinition } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import {
@@ -200,8 +201,11 @@ export class HotsetSession extends EventTarget implements PromptSession {
       }
       const begun = continued ? messages.at(-1)?.content : "";
       const before = continued ? messages.slice(0, -1) : messages;
-      const whole = calls.filter((call) => !cut || isJson(call.arguments));
-      const called = whole.map((call) => ({ ...call, arguments: call.arguments || "{}" }));
+      // Only the last call can be cut.
+      const called = calls.flatMap((call, i) => {
+        const whole = wholeArguments(call.arguments, cut && i === calls.length - 1);
+        return whole === null ? [] : [{ ...call, arguments: whole }];
+      });
       messages = [
         ...before,
         { role: "assistant", content: `${begun}${text}`, ...(called.length > 0 && { toolCalls: called }) },
@@ -270,15 +274,6 @@ export class HotsetSession extends EventTarget implements PromptSession {
       if (error instanceof RequestError && error.detail.overflow) return error.detail.overflow.tokens;
       throw error;
     }
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -11,9 +11,8 @@ import { batchProgress } from "./batch_progress.ts";
 import { type Counts, runBatch } from "./batch_run.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions } from "./model_options.ts";
-import { modelPlace } from "./model_place.ts";
+import { openPlace } from "./open_place.ts";
 import { formatDuration, print } from "./output.ts";
-import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
 import { integer, size } from "./values.ts";
 
@@ -76,7 +75,10 @@ async function batch(
   let counts: Counts | null = null;
   let start = 0;
   try {
-    const model = await load(folder, flags, openModel, signal);
+    // A line may have many answers, which wait for one another.
+    const queue = Number.MAX_SAFE_INTEGER;
+    const options = { ...openOptions(flags), needTokenizer: true, parallel: flags.parallel, queue };
+    const model = await openPlace(openModel, folder, options, flags, signal);
     start = performance.now();
     const progress = batchProgress(inputSize, flags.quiet === true);
     try {
@@ -103,21 +105,6 @@ async function* inputOf(from: string): AsyncGenerator<Uint8Array> {
   } catch (error) {
     throw new RequestError(`${from} cannot be read: ${(error as Error).message}`);
   }
-}
-
-async function load(folder: string, flags: BatchFlags, openModel: OpenBatchModel, signal: AbortSignal) {
-  const progress = loadingProgress(flags.quiet === true);
-  const options = {
-    ...openOptions(flags),
-    needTokenizer: true,
-    onProgress: progress.update,
-    onTuning: progress.tuning,
-    signal,
-    parallel: flags.parallel,
-    // A line may have many answers, which wait for one another.
-    queue: Number.MAX_SAFE_INTEGER,
-  };
-  return await openModel(await modelPlace(folder, flags, signal), options).finally(progress.end);
 }
 
 /** Bytes of the input; null for a stream. @throws RequestError */

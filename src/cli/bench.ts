@@ -10,9 +10,8 @@ import { type Model, open } from "../index.ts";
 import { reportOpened } from "./debug.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions } from "./model_options.ts";
-import { modelPlace } from "./model_place.ts";
+import { openPlace } from "./open_place.ts";
 import { formatBytes, formatRate, formatSeconds, print } from "./output.ts";
-import { loadingProgress } from "./progress.ts";
 import { integer } from "./values.ts";
 
 interface BenchFlags extends ModelFlags {
@@ -68,9 +67,7 @@ export function addBench(program: Command): void {
 }
 
 async function bench(label: string, flags: BenchFlags, signal: AbortSignal): Promise<BenchReport> {
-  const progress = loadingProgress(false);
-  const options = { ...openOptions(flags), onProgress: progress.update, onTuning: progress.tuning, signal };
-  const model = reportOpened(await open(await modelPlace(label, flags, signal), options).finally(progress.end));
+  const model = reportOpened(await openPlace(open, label, openOptions(flags), flags, signal));
   try {
     const { promptTokens, decodeTokens, repeats, seed } = flags;
     const { context } = model.stats();

@@ -19,8 +19,7 @@ import {
 } from "./format_options.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions, pick } from "./model_options.ts";
-import { modelPlace } from "./model_place.ts";
-import { loadingProgress } from "./progress.ts";
+import { openPlace } from "./open_place.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags } from "./reasoning_options.ts";
 import { addSamplingOptions, type GenerationFlags, SAMPLING_NAMES } from "./sampling_options.ts";
 
@@ -41,7 +40,9 @@ export function addChat(program: Command): void {
     .option("--no-history", "do not read or save the history of typed messages")
     .action(async (folder: string, flags: ChatFlags) => {
       const format = await requestedFormat(flags);
-      const model = await interruptible((signal) => load(folder, flags, signal));
+      const options = { ...openOptions(flags), needTokenizer: true };
+      const opened = await interruptible((signal) => openPlace(open, folder, options, flags, signal));
+      const model = reportOpened(opened);
       try {
         const talk = await interruptible(() => begin(model, flags, format));
         if (process.stdin.isTTY && process.stdout.isTTY) await onTerminal(talk, flags.history);
@@ -50,18 +51,6 @@ export function addChat(program: Command): void {
         await model.close();
       }
     });
-}
-
-async function load(folder: string, flags: ChatFlags, signal: AbortSignal): Promise<Model> {
-  const progress = loadingProgress(false);
-  const options = {
-    ...openOptions(flags),
-    needTokenizer: true,
-    onProgress: progress.update,
-    onTuning: progress.tuning,
-    signal,
-  };
-  return reportOpened(await open(await modelPlace(folder, flags, signal), options).finally(progress.end));
 }
 
 /** @throws RequestError for a format that cannot be enforced, before anything is typed */

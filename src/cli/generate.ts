@@ -10,9 +10,8 @@ import { addFormatOptions, constraintFor, type FormatFlags, requestedFormat } fr
 import { interruptible } from "./interrupt.ts";
 import { liveLine } from "./live.ts";
 import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions, pick } from "./model_options.ts";
-import { modelPlace } from "./model_place.ts";
+import { openPlace } from "./open_place.ts";
 import { formatBytes, formatRate, formatSeconds, print, printable } from "./output.ts";
-import { loadingProgress } from "./progress.ts";
 import { promptFromStdin } from "./prompt.ts";
 import { addSamplingOptions, GENERATION_NAMES } from "./sampling_options.ts";
 import { createTraceFile } from "./trace_file.ts";
@@ -53,18 +52,10 @@ export function addGenerate(program: Command): void {
 
 async function generate(folder: string, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
   const prompt = flags.prompt ?? (await promptFromStdin(signal, "pass one with -p"));
-  const progress = loadingProgress(flags.quiet === true);
   const format = await requestedFormat(flags);
   const trace = flags.trace === undefined ? null : createTraceFile(flags.trace);
-  const options = {
-    ...openOptions(flags),
-    needTokenizer: true,
-    onProgress: progress.update,
-    onTuning: progress.tuning,
-    ...(trace && { onRoutes: trace.onRoutes }),
-    signal,
-  };
-  const model = reportOpened(await open(await modelPlace(folder, flags, signal), options).finally(progress.end));
+  const options = { ...openOptions(flags), needTokenizer: true, ...(trace && { onRoutes: trace.onRoutes }) };
+  const model = reportOpened(await openPlace(open, folder, options, flags, signal));
   const terminal = process.stdout.isTTY && !flags.json;
   const live = liveLine(process.stderr.isTTY && !flags.quiet);
   let constraint: Constraint | null = null;

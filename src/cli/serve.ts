@@ -14,9 +14,8 @@ import { readKeys } from "./api_keys.ts";
 import { EnvCommand } from "./env_options.ts";
 import { exitSoon, interruptible } from "./interrupt.ts";
 import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions, pick } from "./model_options.ts";
-import { modelPlace } from "./model_place.ts";
+import { openPlace } from "./open_place.ts";
 import { print } from "./output.ts";
-import { loadingProgress } from "./progress.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
 import type { ManyFlags, ManyModels } from "./serve_models.ts";
 import { notifySystemd } from "./systemd.ts";
@@ -283,9 +282,7 @@ async function load(
     const ready = { models: pool.cards().length };
     return { models: pool, ready, add, close: () => pool.close("the server is closing") };
   }
-  const progress = loadingProgress(false);
-  const watched = { ...options, onProgress: progress.update, onTuning: progress.tuning, signal };
-  const model = await open(await modelPlace(models[0]!, flags, signal), watched).finally(progress.end);
+  const model = await openPlace(open, models[0]!, options, flags, signal);
   const ready = { model: model.name, context: model.context };
   return { models: serveOne(model), ready, close: () => model.close() };
 }

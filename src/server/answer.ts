@@ -2,6 +2,7 @@
 // into one answer.
 
 import type { TokenLogprob } from "../engine/api.ts";
+import { wholeArguments } from "../engine/call_arguments.ts";
 import type { ChatEvent, ChatFinish, ToolCall } from "../engine/chat_api.ts";
 
 /** What a request that is not streamed is answered with. */
@@ -24,9 +25,9 @@ export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenera
   const close = function* (cut: boolean): Generator<ChatEvent> {
     if (open === null) return;
     const { call } = open;
-    const text = open.text === "" && !cut ? "{}" : open.text;
+    const text = wholeArguments(open.text, cut);
     open = null;
-    if (!isJson(text)) return;
+    if (text === null) return;
     yield call;
     yield { type: "tool_arguments", index: call.index, text };
   };
@@ -50,15 +51,6 @@ export async function* wholeCalls(events: AsyncIterable<ChatEvent>): AsyncGenera
         yield* close(event.reason === "length");
         yield event;
     }
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -134,6 +134,27 @@ describe("a session of the Prompt API", () => {
     ]);
   });
 
+  it("leaves out a call that was cut off, and runs one without arguments before it", async () => {
+    const called: string[] = [];
+    const model = fakeModel({
+      acts: (messages) =>
+        messages.at(-1)?.role === "tool"
+          ? [{ say: "noon" }]
+          : [
+              { call: "time", args: [] },
+              { call: "weather", args: ['{"city":'] },
+            ],
+      finish: { reason: "length" },
+    });
+    const tools = ["time", "weather"].map((name) => ({
+      ...{ name, description: name, inputSchema: {} },
+      execute: async () => String(called.push(name)),
+    }));
+    const session = await create(model, { tools });
+    expect(await session.prompt("when?")).toBe("noon");
+    expect(called).toEqual(["time"]);
+  });
+
   it("ends where a tool fails, or is called without end", async () => {
     const model = acting(() => [{ call: "t", args: [] }]);
     const base = { name: "t", description: "t", inputSchema: {} };

@@ -275,7 +275,8 @@ async function load(
   const { parallel, queue } = flags;
   const options = { ...openOptions(flags), needTokenizer: true, parallel, queue };
   const open: OpenChat = async (path, more) => withDefaults(await openChat(path, more), chatDefaults(flags));
-  if (models.length > 1 || flags.modelsDir !== undefined || flags.idleUnload !== undefined || flags.allowPull) {
+  const { modelsDir, idleUnload, allowPull, pin } = flags;
+  if (models.length > 1 || modelsDir !== undefined || idleUnload !== undefined || allowPull || pin !== undefined) {
     const { openMany } = await import("./serve_models.ts");
     const parts = { open: (path: string, more: object) => open(path, { ...options, ...more }), options, share, log };
     const { pool, add } = await openMany(models, flags, parts, signal);

@@ -65,15 +65,23 @@ export async function openMany(
   const listed = await listModels(texts, flags, signal);
   const pinned = pinnedOf(listed, flags.pin ?? []);
   const budget = await parts.share(options);
-  const alone = listed.length === 1 && !flags.allowPull;
-  const models = listed.map((one) => servedModel(one, pinned.has(one.id), alone, budget, parts));
-  const pool = servePool(models, {
+  const alone = (): boolean => listed.length === 1 && !flags.allowPull;
+  const served = (one: Listed): ServedModel => servedModel(one, pinned.has(one.id), alone, budget, parts);
+  const { modelsDir } = flags;
+  const pool = servePool(listed.map(served), {
     budget,
     formatBytes,
     reclaim: freeMemory,
     mostWaiting: flags.parallel + flags.queue,
     ...(flags.idleUnload !== undefined && { idleMs: flags.idleUnload * 1000 }),
     onEvent: (event, model, details) => tell(log, event, model, details),
+    ...(modelsDir !== undefined && {
+      async look() {
+        const found = await newModels(modelsDir, listed, log);
+        listed.push(...found);
+        return found.map(served);
+      },
+    }),
   });
   const measured = new Map<string, ModelNeedBytes>();
   for (const { id, named } of listed) {
@@ -85,12 +93,13 @@ export async function openMany(
     throw new MemoryError(
       `--pin: the pinned models take ${formatBytes(kept.ram + kept.gpu)}, the memory budget is ${formatBytes(budget.gpu || budget.ram)} (--ram, --gpu-memory)`,
     );
-  if (alone) await loadAlone(pool, listed[0]!.id, signal);
+  if (alone()) await loadAlone(pool, listed[0]!.id, signal);
   else void loadPinned(pool, listed, pinned);
   const add = async (name: string, path: string): Promise<void> => {
     if (listed.some((one) => one.path === path)) return; // it has another name here
     const one = { id: name.replace(/^hf:/, ""), path, aliases: [name], named: false };
-    pool.add(servedModel(one, false, false, budget, parts));
+    listed.push(one);
+    pool.add(served(one));
     await pool.measure(one.id).catch(() => {}); // requests for it are told
   };
   return { pool, add };
@@ -121,7 +130,7 @@ async function loadPinned(pool: ServedPool, listed: readonly Listed[], pinned: R
 function servedModel(
   { id, aliases, path }: Listed,
   pinned: boolean,
-  alone: boolean,
+  alone: () => boolean,
   budget: SharedBudget,
   { open, options }: ManyParts,
 ): ServedModel {
@@ -135,10 +144,10 @@ function servedModel(
         if (error instanceof MemoryError) throw new MemoryError(`${id}: ${error.message}`, { cause: error });
         throw error;
       });
-      return alone ? { ...need, ram: budget.ram, gpu: budget.gpu } : need;
+      return alone() ? { ...need, ram: budget.ram, gpu: budget.gpu } : need;
     },
     load(onProgress, signal) {
-      const within = alone ? {} : need!.options;
+      const within = alone() ? {} : need!.options;
       return open(path, {
         ...options,
         ...within,
@@ -154,7 +163,7 @@ async function listModels(
   texts: readonly string[],
   { modelsDir, ...flags }: ManyFlags & DownloadFlags,
   signal: AbortSignal,
-): Promise<readonly Listed[]> {
+): Promise<Listed[]> {
   const found: Omit<Listed, "id">[] = [];
   const names: string[] = [];
   const add = (name: string, one: Omit<Listed, "id">): void => {
@@ -180,6 +189,19 @@ async function listModels(
   });
 }
 
+/** The models of the folder that are not listed yet; none where it cannot be read now. */
+async function newModels(modelsDir: string, listed: readonly Listed[], log: Log): Promise<readonly Listed[]> {
+  const found = await modelsIn(modelsDir).catch((error: unknown) => {
+    if (!(error instanceof HotsetError)) throw error;
+    log.warning(error.message);
+    return [];
+  });
+  const taken = new Set(listed.map(({ id }) => id));
+  return found
+    .filter(({ path }) => !listed.some((one) => one.path === path))
+    .map(({ name, path }) => ({ id: taken.has(name) ? path : name, path, aliases: [basename(path)], named: false }));
+}
+
 function stem(file: string): string {
   return file.replace(/(?:-\d{5}-of-\d{5})?\.gguf$/i, "");
 }
@@ -189,7 +211,7 @@ function pinnedOf(listed: readonly Listed[], names: readonly string[]): Readonly
   const catalog = new Catalog(listed);
   const find = (name: string): string => {
     try {
-      return catalog.find(name);
+      return catalog.named(name);
     } catch (error) {
       throw new RequestError(`--pin ${name}: ${(error as Error).message}`);
     }

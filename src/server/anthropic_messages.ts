@@ -19,7 +19,7 @@ export async function messages(c: Context, service: Service): Promise<Response> 
   const json = await readJson(c.req.raw, bodyLimit);
   const request = anthropicRequest(json);
   const name = nameIn(c, json);
-  const work = service.begin(c.req.raw, { name, stream: request.stream });
+  const work = await service.begin(c.req.raw, { name, stream: request.stream });
   // The name that was asked for: Claude Code drops the thinking of answers by another model.
   const head = { id: newId("msg_"), type: "message", role: "assistant", model: name ?? work.name };
   const options = { ...request.options, signal: work.signal };
@@ -48,7 +48,7 @@ export async function messages(c: Context, service: Service): Promise<Response> 
 export async function countTokens(c: Context, service: Service): Promise<Response> {
   const json = await readJson(c.req.raw, service.bodyLimit);
   const { messages, options } = anthropicPrompt(json);
-  const work = service.begin(c.req.raw, { name: nameIn(c, json) });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json) });
   try {
     return c.json({ input_tokens: (await work.loaded()).countTokens(messages, options) });
   } finally {

@@ -10,7 +10,8 @@ import type { Service } from "./service.ts";
 /** Names of models: "mistralai/Mistral-Small-Instruct:free", "~/models/a.gguf". */
 const NAME = /^[\w~@][\w.:@/+~ -]*$/;
 
-export function listModels(c: Context, { models }: Service): Response {
+export async function listModels(c: Context, { models }: Service): Promise<Response> {
+  await models.look();
   const cards = models.cards();
   const shape = isAnthropic(c) ? anthropic : openai;
   const data = cards.map((card) => ({ ...shape(card), ...(!models.one && ownFields(card)) }));
@@ -23,11 +24,12 @@ export function listModels(c: Context, { models }: Service): Response {
  * The model that a request with this name would get: any name is found where there is one model.
  * Some clients look a name up before they use it.
  */
-export function oneModel(c: Context, { models }: Service): Response {
+export async function oneModel(c: Context, { models }: Service): Promise<Response> {
   const id = c.req.param("id") ?? "";
   if (!NAME.test(id) || id.split("/").includes("..")) {
     throw new HttpError(404, `expected the name of a model, found ${JSON.stringify(id)}`, "model_not_found");
   }
+  await models.look(id);
   const card = models.card(models.find(id));
   const shape = isAnthropic(c) ? anthropic : openai;
   return c.json({ ...shape(card), ...(!models.one && ownFields(card)), id });

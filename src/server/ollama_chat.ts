@@ -61,7 +61,7 @@ async function answer(
     const reason = await loadOnly(c, service, { name, keepMs });
     return c.json({ ...head(service.models.find(name))(), ...shape({}), done: true, done_reason: reason });
   }
-  const work = service.begin(c.req.raw, { name, stream: request.stream, keepMs });
+  const work = await service.begin(c.req.raw, { name, stream: request.stream, keepMs });
   const given = { ...options, signal: work.signal };
   const events = prompt === null ? work.model.chat(messages, given) : work.model.complete(prompt, given);
   const calls = wholeCalls(namingField(given.responseFormat, events));
@@ -95,7 +95,7 @@ async function loadOnly(c: Context, service: Service, wanted: Wanted): Promise<"
     models.keepFor(models.find(wanted.name), 0);
     return "unload";
   }
-  const work = service.begin(c.req.raw, wanted);
+  const work = await service.begin(c.req.raw, wanted);
   try {
     await work.loaded();
     return "load";

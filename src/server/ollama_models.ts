@@ -17,7 +17,8 @@ export function ollamaVersion(c: Context): Response {
 }
 
 /** GET /api/tags: all models; those that are not always loaded with their state. */
-export function ollamaTags(c: Context, { models }: Service): Response {
+export async function ollamaTags(c: Context, { models }: Service): Promise<Response> {
+  await models.look();
   return c.json({ models: models.cards().map((card) => ({ ...listed(card), ...(!models.one && stateOf(card)) })) });
 }
 
@@ -41,7 +42,9 @@ export function ollamaLoaded(c: Context, { models }: Service): Response {
 
 /** POST /api/show: of any name if there is one model, because requests may use any name. */
 export async function ollamaShow(c: Context, { models, bodyLimit }: Service): Promise<Response> {
-  const card = models.card(models.find(nameIn(c, await readJson(c.req.raw, bodyLimit))));
+  const name = nameIn(c, await readJson(c.req.raw, bodyLimit));
+  await models.look(name);
+  const card = models.card(models.find(name));
   return c.json({
     modelfile: `FROM ${card.id}\n`,
     parameters: "",
@@ -80,7 +83,7 @@ export async function ollamaEmbedding(c: Context, service: Service): Promise<Res
 }
 
 async function embedded(c: Context, service: Service, json: Json, texts: readonly unknown[]) {
-  const work = service.begin(c.req.raw, { name: nameIn(c, json), keepMs: keepAliveOf(json) });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json), keepMs: keepAliveOf(json) });
   try {
     const vectors: number[][] = [];
     let tokens = 0;

@@ -17,7 +17,7 @@ import { nameIn } from "./wanted.ts";
 export async function chatCompletions(c: Context, service: Service): Promise<Response> {
   const json = await readJson(c.req.raw, service.bodyLimit);
   const request = openaiChatRequest(json);
-  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
   const { name } = work;
   const head = { id: newId("chatcmpl-"), created: now(), model: name, system_fingerprint: `hotset-${name}` };
   const starts = Array.from({ length: request.n }, (_, i) => () => {

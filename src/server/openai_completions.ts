@@ -37,7 +37,7 @@ interface CompletionRequest {
 export async function completions(c: Context, service: Service): Promise<Response> {
   const json = await readJson(c.req.raw, service.bodyLimit);
   const request = completionRequest(json);
-  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
   const head = { id: newId("cmpl-"), object: "text_completion", created: now(), model: work.name };
   const starts = request.prompts.flatMap((prompt) =>
     Array.from({ length: request.n }, (_, i) => () => {

@@ -20,7 +20,7 @@ export async function embeddings(c: Context, service: Service): Promise<Response
   checkModel(body);
   const inputs = inputsOf(body);
   const format = body.oneOf("encoding_format", ["float", "base64"]) ?? "float";
-  const work = service.begin(c.req.raw, { name: nameIn(c, json) });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json) });
   try {
     const data: object[] = [];
     let tokens = 0;

@@ -15,7 +15,7 @@ import { nameIn } from "./wanted.ts";
 export async function responses(c: Context, service: Service): Promise<Response> {
   const json = await readJson(c.req.raw, service.bodyLimit);
   const request = responsesRequest(json);
-  const work = service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json), stream: request.stream });
   const options = { ...request.options, signal: work.signal };
   const writer = new ResponseWriter(work.name, request);
   const events = wholeCalls(namingField(options.responseFormat, work.model.chat(request.messages, options)));

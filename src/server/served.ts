@@ -59,6 +59,11 @@ export interface ServedModels {
    */
   find(name: string | undefined): string;
   /**
+   * Takes in models that came since, unless that was done a moment ago.
+   * @param name does nothing where a model has this name
+   */
+  look(name?: string): Promise<void>;
+  /**
    * The model, at once if it is loaded, else when it is.
    * @throws HttpError if it cannot be loaded, BusyError if too many wait for it; the reason of
    * `signal`
@@ -85,7 +90,15 @@ export function serveOne(model: ChatModel): ServedModels {
     expires: null,
     model,
   });
-  return { one: true, cards: () => [card()], card, find: () => model.name, lease: () => lease, keepFor: () => {} };
+  return {
+    one: true,
+    cards: () => [card()],
+    card,
+    find: () => model.name,
+    look: async () => {},
+    lease: () => lease,
+    keepFor: () => {},
+  };
 }
 
 /** Requests of all models: waiting for their turn or a load, having it, and waiting for memory. */

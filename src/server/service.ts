@@ -111,7 +111,7 @@ export interface Service {
    * @throws HttpError 503 once the server closes; 404 for a model that is not here; why it cannot
    * be loaded
    */
-  begin(request: Request, wanted: Wanted): ActiveRequest;
+  begin(request: Request, wanted: Wanted): Promise<ActiveRequest>;
 }
 
 const LOAD_WAIT_MS = 300_000;
@@ -171,9 +171,10 @@ export function createService(
     track: (request, one) => void tracked.set(request, one),
     trackedOf: (request) => tracked.get(request),
     watch,
-    begin(request, wanted) {
+    async begin(request, wanted) {
       if (state.closing) throw state.closing;
       const models = modelsNow();
+      await models.look(wanted.name);
       const id = models.find(wanted.name);
       const { signal, end } = watch(request);
       let held: HeldModel;

@@ -42,7 +42,7 @@ async function withModel(
   json: Json,
   compute: (model: ChatModel) => object,
 ): Promise<Response> {
-  const work = service.begin(c.req.raw, { name: nameIn(c, json) });
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json) });
   try {
     return c.json(compute(await work.loaded()));
   } finally {

@@ -118,6 +118,24 @@ describe("a budget for both", () => {
   });
 });
 
+describe("--models-dir", () => {
+  it("has models that are put there later; until then the only one has the whole budget", async () => {
+    const own = mkdtempSync(join(tmpdir(), "hotset-test-"));
+    onTestFinished(() => rmSync(own, { recursive: true, force: true }));
+    symlinkSync(inRepo("models/tales"), join(own, "one"));
+    const server = start("--models-dir", own, "--ram", String(Math.floor(2.5 * need)));
+    await server.until(/curl .* -d /);
+    const url = await server.url();
+    expect(await states(url)).toEqual({ one: "ready" });
+    symlinkSync(inRepo("models/tales"), join(own, "two"));
+    await expect.poll(() => states(url), { ...PATIENT, interval: 500 }).toEqual({ one: "ready", two: "unloaded" });
+    const answer = await post(url, "/v1/chat/completions", asked("two"));
+    expect([answer.status, await answer.json()]).toMatchObject([200, { model: "two" }]);
+    await (await post(url, "/v1/chat/completions", asked("one"))).json();
+    expect(await states(url)).toEqual({ one: "ready", two: "ready" }); // both within the budget now
+  });
+});
+
 describe("--allow-pull", () => {
   it("a client downloads a model, which is then listed and answers", async () => {
     const files = Object.fromEntries(
@@ -187,6 +205,11 @@ describe("at the start", () => {
       "--pin of no model",
       () => ["--models-dir", folder, "--pin", "three"],
       /--pin three: there is no model "three"; there are one, two/,
+    ],
+    [
+      "--pin of another name than the only model's",
+      () => [join(folder, "one"), "--pin", "three"],
+      /--pin three: there is no model "three"; there are one/,
     ],
     [
       "a folder without models",

@@ -44,12 +44,31 @@ export class Catalog {
     if (this.ids.length === 1) return this.ids[0]!;
     if (name === undefined || name === "")
       throw new HttpError(400, `model: expected the name of a model, found none; there are ${this.#listed()}`);
+    return this.named(name);
+  }
+
+  /**
+   * The id of the model that has a name, also where there is one model.
+   * @throws HttpError 404 for a name of none, or of several
+   */
+  named(name: string): string {
     if (this.ids.includes(name)) return name;
-    const found = this.#names.get(name.toLowerCase()) ?? this.#names.get(name.toLowerCase().replace(LATEST, ""));
+    const found = this.#find(name);
     if (found) return found;
     const which = found === null ? "several models are called" : "there is no model";
     const quoted = JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}...` : name);
     throw new HttpError(404, `${which} ${quoted}; there are ${this.#listed()}`, "model_not_found");
+  }
+
+  /** Whether a model has the name, or several have it. */
+  knows(name: string): boolean {
+    return this.#find(name) !== undefined;
+  }
+
+  /** Null: several models have the name. */
+  #find(name: string): string | null | undefined {
+    const key = name.toLowerCase();
+    return this.#names.get(key) ?? this.#names.get(key.replace(LATEST, ""));
   }
 
   #add(name: string, id: string): void {

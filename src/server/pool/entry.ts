@@ -117,6 +117,7 @@ export class Entry<M> {
 
   unloaded(): void {
     this.phase = "unloaded";
+    this.stale = true;
     this.progress = 0;
     this.leaving = false;
     this.keepMs = null;

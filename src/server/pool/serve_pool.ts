@@ -30,6 +30,8 @@ export interface ServePoolOptions extends Omit<PoolOptions, "clock" | "tooLarge"
   /** Bytes as text. */
   readonly formatBytes: (bytes: number) => string;
   readonly clock?: Clock;
+  /** Models that came since: those that the server has already are passed over. */
+  readonly look?: () => Promise<readonly ServedModel[]>;
 }
 
 export interface ServedPool extends ServedModels {
@@ -43,6 +45,8 @@ export interface ServedPool extends ServedModels {
   close(message: string): Promise<void>;
 }
 
+/** How long it is not looked again for models that came since. */
+const LOOK_MS = 2000;
 /** setTimeout() takes no more: it would end at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -117,19 +121,46 @@ export function servePool(models: readonly ServedModel[], options: ServePoolOpti
     }
   }
 
+  function add(model: ServedModel): void {
+    if (byId.has(model.id)) return;
+    byId.set(model.id, model);
+    pool.add(sourceOf(model));
+    catalog.add([model]);
+  }
+
+  /** So that lists tell sizes. */
+  async function measureAll(added: readonly ServedModel[]): Promise<void> {
+    for (const { id } of added) await pool.measure(id).catch(() => {}); // requests for it are told
+  }
+
+  let looked = Number.NEGATIVE_INFINITY;
+  let looking: Promise<void> | null = null;
+  /** One after the other, so that many requests for names of no model cost the disk little. */
+  function look(name?: string): Promise<void> {
+    const find = options.look;
+    if (find === undefined || (name !== undefined && catalog.knows(name))) return Promise.resolve();
+    if (looking === null && clock.now() - looked < LOOK_MS) return Promise.resolve();
+    looking ??= find()
+      .then((found) => {
+        found.forEach(add);
+        void measureAll(found);
+      })
+      .finally(() => {
+        looked = clock.now();
+        looking = null;
+      });
+    return looking;
+  }
+
   return {
     one: false,
     cards: () => catalog.ids.map(card),
     card,
     find: (name) => catalog.find(name),
+    look,
     lease,
     keepFor: (id, ms) => pool.keepFor(id, ms),
-    add(model) {
-      if (byId.has(model.id)) return;
-      byId.set(model.id, model);
-      pool.add(sourceOf(model));
-      catalog.add([model]);
-    },
+    add,
     measure: (id) => pool.measure(id),
     async load(id) {
       (await pool.lease(id)).release();

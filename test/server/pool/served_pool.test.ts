@@ -1,81 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MemoryError, WeightsError } from "../../../src/errors.ts";
-import { createApp, type ServerOptions } from "../../../src/server/app.ts";
-import { type ServedPool, servePool } from "../../../src/server/pool/serve_pool.ts";
-import type { PoolOptions } from "../../../src/server/pool/types.ts";
-import { type Act, eventsOf, type Fake, fakeModel } from "../fake_model.ts";
-import { FakeClock } from "./fake_pool.ts";
-
-interface Backend {
-  readonly pool: ServedPool;
-  readonly app: ReturnType<typeof createApp>;
-  readonly clock: FakeClock;
-  /** Lets the load of a model end, or fail. */
-  finish(id: string, error?: Error): Promise<void>;
-  readonly progress: Map<string, (part: number) => void>;
-  readonly closed: string[];
-  readonly models: Map<string, Fake>;
-  readonly loads: string[];
-  post(path: string, body: object, init?: RequestInit): Promise<Response>;
-}
-
-interface Setting {
-  readonly ids?: readonly string[];
-  readonly slow?: boolean;
-  readonly acts?: () => Iterable<Act>;
-  readonly options?: ServerOptions;
-  readonly pool?: Partial<PoolOptions>;
-}
-
-/** A server of models of 10 bytes each, of which one fits. */
-function serve({ ids = ["owner/a", "b"], slow = false, acts, options = {}, pool: more = {} }: Setting = {}): Backend {
-  const clock = new FakeClock();
-  const [waiting, progress, models] = [new Map<string, (error?: Error) => void>(), new Map(), new Map<string, Fake>()];
-  const closed: string[] = [];
-  const loads: string[] = [];
-  const pool = servePool(
-    ids.map((id) => ({
-      id,
-      aliases: [`/models/${id}.gguf`],
-      pinned: false,
-      measure: async () => ({ ram: 10, gpu: 0, context: 4096 }),
-      async load(onProgress, signal) {
-        loads.push(id);
-        progress.set(id, onProgress);
-        if (slow)
-          await new Promise<void>((resolve, reject) => {
-            waiting.set(id, (error) => (error ? reject(error) : resolve()));
-            signal.addEventListener("abort", () => reject(signal.reason));
-          });
-        const model = { ...fakeModel(acts ? { acts } : {}), name: id };
-        models.set(id, model);
-        return { ...model, close: async () => void closed.push(id) };
-      },
-    })),
-    { budget: { ram: 10, gpu: 0 }, clock, formatBytes: (bytes) => `${bytes} B`, ...more },
-  );
-  const app = createApp(pool, options);
-  return {
-    pool,
-    app,
-    clock,
-    progress,
-    closed,
-    models,
-    loads,
-    async finish(id, error) {
-      await expect.poll(() => waiting.has(id)).toBe(true);
-      waiting.get(id)!(error);
-    },
-    post: async (path, body, init = {}) =>
-      app.request(path, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(body),
-        ...init,
-      }),
-  };
-}
+import { eventsOf } from "../fake_model.ts";
+import { type Backend, serve } from "./fake_server.ts";
 
 const MESSAGES = [{ role: "user", content: "hi" }];
 const CHAT = "/v1/chat/completions";
@@ -135,6 +61,41 @@ describe("which model answers", () => {
     };
     expect(await said({})).toEqual([400, "model: expected the name of a model, found none; there are x/a, y/a"]);
     expect(await said({ model: "a" })).toEqual([404, 'several models are called "a"; there are x/a, y/a']);
+  });
+
+  it("one that came since, by its name or in lists; it is looked at most every two seconds", async () => {
+    const folder = ["a"];
+    let looks = 0;
+    const { app, post, clock } = serve({
+      ids: ["a"],
+      came() {
+        looks++;
+        return folder;
+      },
+    });
+    const by = async (model: string): Promise<string> => {
+      const answer = await post(CHAT, { model, messages: MESSAGES });
+      return ((await answer.json()) as { model: string }).model;
+    };
+    expect([await by("a"), looks]).toEqual(["a", 0]);
+    expect([await by("b"), looks]).toEqual(["a", 1]); // one model answers under any name
+    folder.push("b");
+    await Promise.all([by("b"), app.request("/v1/models")]);
+    expect(looks).toBe(1);
+    clock.pass(2000);
+    expect(await Promise.all([by("b"), by("b"), by("a")])).toEqual(["b", "b", "a"]);
+    expect(looks).toBe(2);
+    folder.push("c");
+    clock.pass(2000);
+    for (const [path, list] of [
+      ["/v1/models", "data"],
+      ["/api/tags", "models"],
+    ] as const) {
+      const listed = (await (await app.request(path)).json()) as Record<string, { size?: number }[]>;
+      expect(listed[list]).toHaveLength(3);
+    }
+    expect((await app.request("/v1/models/d")).status).toBe(404);
+    expect(looks).toBe(3);
   });
 
   it("one model answers under any name", async () => {

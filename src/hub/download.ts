@@ -47,6 +47,8 @@ const LAG = 8 * 2 ** 20;
  * Brings the bytes of a file that are missing.
  * @param note what remember() wrote last of this file; null: nothing of it is there
  * @param hash of the digest's kind, new
+ * @param length bytes of the file so far: after a crash of the machine it may be shorter than its
+ * note says
  * @returns the digest of the whole
  * @throws HubError as transfer() and `file`
  */
@@ -55,9 +57,10 @@ export async function download(
   file: PartialFile,
   note: string | null,
   hash: Hasher,
+  length = job.size,
 ): Promise<string> {
   const { size, signal } = job;
-  const done = noted(note, size);
+  const done = noted(note, size, length);
   const front = new FrontHash(hash);
   let saved = 0;
   let hashing: Promise<void> | null = null;
@@ -111,8 +114,8 @@ export function gitHead(size: number): string {
 }
 
 /** Bytes of an unfinished download that are there, by its note. */
-export function bytesNoted(note: string | null, size: number): number {
-  return noted(note, size).bytes;
+export function bytesNoted(note: string | null, size: number, length = size): number {
+  return noted(note, size, length).bytes;
 }
 
 /** Contents that are not what the hub says. */
@@ -154,11 +157,11 @@ class FrontHash {
 }
 
 /** What a note says; nothing if there is none, or it is of another file. */
-function noted(note: string | null, size: number): Ranges {
+function noted(note: string | null, size: number, length: number): Ranges {
   try {
     const { size: of, done } = JSON.parse(note ?? "") as { size: number; done: Range[] };
     const good = of === size && done.every(([begin, end]) => begin >= 0 && end <= size && begin < end);
-    return new Ranges(good ? done : []);
+    return new Ranges(good ? done.map(([begin, end]) => [begin, Math.min(end, length)]) : []);
   } catch {
     return new Ranges();
   }

@@ -1,7 +1,16 @@
 // Requests to the hub, whose failures say what to do.
 
-import { HubError } from "../errors.ts";
+import { onAbort } from "../abort.ts";
+import { abortReason, HubError, RequestError } from "../errors.ts";
 import type { ModelName } from "./name.ts";
+import { pause, worthTrying } from "./transfer.ts";
+
+/** The most bytes of an answer that is read whole, and how long it may take to come. */
+const MOST_BYTES = 2 ** 24;
+const ANSWER_MS = 60_000;
+/** Tries of a request that the hub is too busy for, and the seconds between them at most. */
+const TRIES = 4;
+const LONGEST_WAIT = 20;
 
 /** Where the hub is, and as whom to ask it. */
 export interface HubOptions {
@@ -12,12 +21,23 @@ export interface HubOptions {
   readonly fetch: typeof fetch;
 }
 
+/** A request without a body. */
+export interface HubRequest {
+  readonly headers?: HeadersInit;
+  readonly signal: AbortSignal;
+}
+
 export class Hub {
   readonly endpoint: string;
   readonly #token: string | null;
   readonly #fetch: typeof fetch;
 
+  /** @throws RequestError for a token that cannot be sent; the message does not quote it */
   constructor({ endpoint, token, fetch }: HubOptions) {
+    if (token !== null && !/^[\x21-\x7e]+$/.test(token))
+      throw new RequestError(
+        "the access token (HF_TOKEN, or the file that `hf auth login` wrote): expected letters and digits as in hf_..., found a space, a line break or another character that no token has",
+      );
     this.endpoint = endpoint;
     this.#token = token;
     this.#fetch = fetch;
@@ -29,13 +49,14 @@ export class Hub {
   }
 
   /**
-   * A request for something of `name`'s repository. The token goes to the hub only: fetch drops it
-   * when a redirect leads to another host.
+   * A request for something of `name`'s repository. The token goes to the hub only: not to another
+   * host that a listing goes on at, and fetch drops it when a redirect leads to one.
    * @throws HubError for every answer but 2xx; `status` of it is 0 if there was none
    */
   async request(url: string, name: ModelName, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
-    if (this.#token !== null) headers.set("authorization", `Bearer ${this.#token}`);
+    if (this.#token !== null && new URL(url).origin === new URL(this.endpoint).origin)
+      headers.set("authorization", `Bearer ${this.#token}`);
     let response: Response;
     try {
       response = await this.#fetch(url, { ...init, headers });
@@ -45,8 +66,52 @@ export class Hub {
     }
     if (response.ok) return response;
     await response.body?.cancel();
-    const retry = Number(response.headers.get("retry-after"));
-    throw new HubError(this.#refusal(response, name), response.status, {}, retry > 0 ? retry : null);
+    throw new HubError(this.#refusal(response, name), response.status, {}, retryAfter(response));
+  }
+
+  /**
+   * As request(), for an answer of the hub's API: it is read whole, and asked for again while the
+   * hub is too busy.
+   * @throws HubError as request(), and for an answer that is too large or too slow
+   */
+  ask(url: string, name: ModelName, request: HubRequest): Promise<Response> {
+    return this.#timely(url, name, request, async (response) => {
+      const { status, headers } = response;
+      return new Response(await wholeBody(response), { status, headers });
+    });
+  }
+
+  /** Whether a file could be read, as request() tells; nothing of it is read. */
+  probe(url: string, name: ModelName, request: HubRequest): Promise<void> {
+    return this.#timely(url, name, request, async (response) => response.body?.cancel());
+  }
+
+  async #timely<T>(
+    url: string,
+    name: ModelName,
+    { headers, signal }: HubRequest,
+    take: (response: Response) => Promise<T>,
+  ): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      // A signal of its own: fetch adds listeners to it that stay.
+      const own = new AbortController();
+      const stay = onAbort(signal, () => own.abort(abortReason(signal)));
+      const late = new HubError(`${new URL(url).host}: no whole answer came within ${ANSWER_MS / 1000} s`, 0);
+      const timer = setTimeout(() => own.abort(late), ANSWER_MS);
+      try {
+        signal.throwIfAborted();
+        return await take(await this.request(url, name, { ...(headers && { headers }), signal: own.signal }));
+      } catch (error) {
+        if (own.signal.aborted) throw own.signal.reason;
+        if (!(error instanceof HubError) || error.status === 0 || !worthTrying(error)) throw error;
+        const seconds = error.retryAfter ?? 2 ** (tries - 1);
+        if (tries === TRIES || seconds > LONGEST_WAIT) throw error;
+        await pause(seconds * 1000, signal);
+      } finally {
+        clearTimeout(timer);
+        stay();
+      }
+    }
   }
 
   /** Why the hub refused, and what to do, from the status and its X-Error-Code. */
@@ -67,9 +132,46 @@ export class Hub {
         ? `${host} has no model ${repo}; if it is private, set HF_TOKEN to an access token`
         : `${host} has no model ${repo} that the account of the token can see`;
     if (status === 403) return `${host} denies access to ${repo}`;
-    if (status === 429) return `${host} answers 429: too many requests; try again later`;
+    const seconds = retryAfter({ headers });
+    const when = seconds === null || seconds === 0 ? "later" : `in ${Math.ceil(seconds)} s`;
+    if (status === 429) return `${host} answers 429: too many requests; try again ${when}`;
+    if (status === 503) return `${host} answers 503 to ${url}; try again ${when}`;
     return `${host} answers ${status} to ${url}`;
   }
+}
+
+/** The seconds that the hub wants to be left alone for: a number or a date. */
+function retryAfter({ headers }: Pick<Response, "headers">): number | null {
+  const text = headers.get("retry-after") ?? "";
+  if (/^\d+$/.test(text)) return Number(text);
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? null : Math.max(0, (date - Date.now()) / 1000);
+}
+
+/** @throws HubError if it is larger than any answer of the hub's API */
+async function wholeBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  const read = () =>
+    reader?.read().catch((error: unknown) => {
+      throw new HubError(`${response.url}: the connection broke off: ${causeOf(error)}`, 0, { cause: error });
+    });
+  for (let next = await read(); next && !next.done; next = await read()) {
+    length += next.value.length;
+    if (length > MOST_BYTES) {
+      await reader!.cancel().catch(() => {});
+      throw new HubError(`${response.url} sends more than ${MOST_BYTES} bytes, which no answer of the hub has`, 200);
+    }
+    parts.push(next.value);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** The innermost message: fetch hides the reason in `cause`. */

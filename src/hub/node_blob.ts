@@ -34,11 +34,12 @@ export async function downloadBlob(job: BlobJob): Promise<void> {
   try {
     if ((await sizeOf(path)) === size) return job.onBytes(size); // another process brought it
     const partial = partialOf(path);
-    const note = (await sizeOf(partial)) === null ? null : await noteOf(path);
-    const file = await open(partial, bytesNoted(note, size) > 0 ? "r+" : "w+");
+    const length = (await sizeOf(partial)) ?? 0;
+    const note = await noteOf(path);
+    const file = await open(partial, bytesNoted(note, size, length) > 0 ? "r+" : "w+");
     let found: string;
     try {
-      found = await download(job, new DiskFile(file, path), note, hasher(digest.kind, size));
+      found = await download(job, new DiskFile(file, path), note, hasher(digest.kind, size), length);
     } finally {
       await file.close();
     }
@@ -63,7 +64,7 @@ export async function digestOf(path: string, size: number, kind: Digest["kind"],
 
 /** Bytes of an unfinished download that are there already. */
 export async function comeSoFar(path: string, size: number): Promise<number> {
-  return bytesNoted(await noteOf(path), size);
+  return bytesNoted(await noteOf(path), size, (await sizeOf(partialOf(path))) ?? 0);
 }
 
 const journalOf = (path: string): string => `${path}.hotset.json`;

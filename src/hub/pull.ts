@@ -132,9 +132,8 @@ export async function pullInto(
 
 /** Asks for one byte, so that a gated model is refused before a question or a download. */
 async function probe(hub: Hub, name: ModelName, commit: string, file: ListedFile, signal: AbortSignal): Promise<void> {
-  const init = { headers: { range: "bytes=0-0" }, signal };
-  const response = await hub.request(hub.fileUrl(name.repo, commit, file.path), name, init);
-  await response.body?.cancel();
+  const request = { headers: { range: "bytes=0-0" }, signal };
+  await hub.probe(hub.fileUrl(name.repo, commit, file.path), name, request);
 }
 
 /**

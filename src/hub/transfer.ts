@@ -84,7 +84,7 @@ async function bring(job: Transfer, [begin, end]: Range, signal: AbortSignal): P
 }
 
 /** No answer, or one that may be another in a moment. */
-function worthTrying({ status }: HubError): boolean {
+export function worthTrying({ status }: HubError): boolean {
   return status === 0 || status === 408 || status === 429 || status >= 500;
 }
 
@@ -160,7 +160,8 @@ function tooMuch(job: Transfer, until: number, found: number): HubError {
   );
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** Resolves after `ms`. @throws the reason of the signal */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stay = onAbort(signal, () => {
       clearTimeout(timer);

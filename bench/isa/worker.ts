@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import type { Batch, KvStore } from "../../src/backend/ops.ts";
-import { hasInt8Products, hasMatrixUnits } from "../../src/backend/webgpu/device/adapter.ts";
+import { hasInt8Products, matrixUnits } from "../../src/backend/webgpu/device/adapter.ts";
 import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { VariantError } from "../../src/backend/webgpu/dispatch/pipelines.ts";
 import type { Arithmetic } from "../../src/backend/webgpu/dispatch/shader.ts";
@@ -99,7 +99,7 @@ class Worker {
     const { arithmetics, reductions, tiles, rows } = this.#order;
     const adapter = (await this.#gpu.requestAdapter())!;
     const f16 = adapter.features.has("shader-f16");
-    const can = { f32: true, f16, int8: hasInt8Products(this.#gpu), matrix: hasMatrixUnits(adapter) };
+    const can = { f32: true, f16, int8: hasInt8Products(this.#gpu), matrix: matrixUnits(adapter) };
     for (const arithmetic of arithmetics.filter((one) => can[one] && format.arithmetics.includes(one)))
       for (const reduction of reductions)
         await this.#with(format, { arithmetics: [arithmetic] }, async (ops, step) => {

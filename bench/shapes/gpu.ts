@@ -99,7 +99,7 @@ export class Shapes extends KernelTrial {
     const arithmetics: readonly Arithmetic[] = arithmetic === "f32" ? ["f32"] : ["f32", arithmetic];
     const subgroup = this.#on.subgroups ? 32 : null;
     const forms = usualForms(software);
-    const rest = { tile: "shared64", matrix: false, forms, threads: 256 } as const;
+    const rest = { tile: "shared64", matrix: null, forms, threads: 256 } as const;
     return new Tuning({ arithmetics, subgroup, software, int8First: arithmetic === "int8", ...rest });
   }
 }

@@ -73,7 +73,7 @@ describe.skipIf(noAdapter)(`webgpu conformance${noAdapter ? `: ${NO_ADAPTER}` : 
         adapter.leftToFaster ?? null,
       );
     const f16 = adapter.features.has("shader-f16");
-    for (const tile of tilesFor(FORMATS.q4, { f16: true, int8: true, matrix: false }))
+    for (const tile of tilesFor(FORMATS.q4, { f16: true, int8: true, matrix: null }))
       for (const weights of TILE_CASES[tile] ?? []) {
         const runs = f16 || TILES_WITHOUT_F16.includes(`${tile} ${weights}`);
         const lacks = tile.startsWith("half")

@@ -109,7 +109,7 @@ const GPU: Abilities = {
   arithmetics: ["f32"],
   subgroup: 32,
   tile: "shared64",
-  matrix: false,
+  matrix: null,
   forms: usualForms(false),
   software: false,
 };

@@ -34,7 +34,7 @@ describe("WGSL that reads weights", () => {
     const { name: weights, arithmetics } = format;
     const all = Object.keys(FORMATS);
     const [second, third] = [1, 2].map((on) => all[(all.indexOf(weights) + on) % all.length]!) as [string, string];
-    const tiles = tilesFor(format, { f16: true, int8: true, matrix: false }).map((tile) => TILES[tile].variant);
+    const tiles = tilesFor(format, { f16: true, int8: true, matrix: null }).map((tile) => TILES[tile].variant);
     for (const kernel of KERNELS) {
       const few = kernel.endsWith("_few") || kernel === "heads";
       const variants: readonly Variant[] = TILED.includes(kernel)

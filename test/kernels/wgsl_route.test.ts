@@ -46,7 +46,7 @@ describe.skipIf(noAdapter)(`route in WGSL${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
       const x = new Float32Array(T * groups * 32);
       for (let t = 0; t < T; t++) x.set(integers(D, 3 + t, 3), t * groups * 32);
       alter?.(x);
-      const abilities = { arithmetics: ["f32"], subgroup: subgroups ? 32 : null, matrix: false } as const;
+      const abilities = { arithmetics: ["f32"], subgroup: subgroups ? 32 : null, matrix: null } as const;
       const tuning = new Tuning({ ...abilities, tile: "registers", forms: usualForms(false), software: false });
       const { threads, teams, reduce, arithmetic } = tuning.route({ format: FORMATS.f32, groups }, E);
       const part = Uint32Array.from([0, 1, 0, E, 0, 0, 0, 0, 0, groups, 0, 0]);

@@ -117,6 +117,7 @@ describe("the table of kernels", () => {
         ...VARIANTS,
         { ...VARIANTS[0]!, ...WIDE, tile: "shared" as const },
         { ...VARIANTS[0]!, tile: "matrix" as const },
+        { ...VARIANTS[0]!, tile: "matrix8" as const },
         ...(["tree", "subgroups"] as const).map((reduce) => ({ ...VARIANTS[0]!, few: "alone" as const, reduce })),
         ...ACTIVATIONS.map((activation) => ({ ...VARIANTS[0]!, activation, biases: "added" as const })),
       ]) {

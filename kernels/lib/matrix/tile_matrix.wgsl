@@ -9,7 +9,7 @@
 #import "lib/matrix/weights.wgsl"
 #import "lib/matrix/cell_f16.wgsl"
 #import "lib/matrix/tile_job.wgsl"
-enable subgroups;
+#import "lib/matrix/subgroup_number.wgsl"
 enable chromium_experimental_subgroup_matrix;
 // A subgroup is 32 invocations, the host sees to it; the compiler cannot know.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
@@ -26,21 +26,6 @@ alias Result = subgroup_matrix_result<f32, 16, 16>;
 var<workgroup> x_tile: array<f16, 32 * LINE>; // [column, row]
 var<workgroup> w_tile: array<f16, 32 * LINE>;
 var<workgroup> results: array<f32, 4 * 256>; // a matrix a subgroup
-var<workgroup> numbered: atomic<u32>; // subgroups that have a number
-
-// A number from 0 to 3 for each subgroup: which invocations are together is nothing that WGSL
-// promises. Contains barriers: call it in uniform control flow.
-fn number_of_subgroup(i: u32) -> u32 {
-  if (i == 0) {
-    atomicStore(&numbered, 0);
-  }
-  workgroupBarrier();
-  var number = 0u;
-  if (subgroupElect()) {
-    number = atomicAdd(&numbered, 1);
-  }
-  return subgroupBroadcastFirst(number);
-}
 
 // Four rows of a column, from `to` on.
 fn put_x(to: u32, cell: Cell) {

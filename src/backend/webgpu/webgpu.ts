@@ -7,9 +7,9 @@ import {
   describeAdapter,
   hasFewRegisters,
   hasInt8Products,
-  hasMatrixUnits,
   hasSubgroups,
   MATRIX_UNITS,
+  matrixUnits,
   prefersInt8,
   requestAdapter,
   requestDevice,
@@ -55,7 +55,7 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const adapter = options.adapter ?? (await requestAdapter(gpu));
     const optional = options.optionalFeatures ?? true;
     const f16 = optional && adapter.features.has("shader-f16");
-    const matrix = optional && hasMatrixUnits(adapter);
+    const matrix = optional ? matrixUnits(adapter) : null;
     const wanted: GPUFeatureName[] = [
       ...(optional && hasSubgroups(gpu, adapter) ? (["subgroups"] as const) : []),
       ...(f16 ? (["shader-f16"] as const) : []),

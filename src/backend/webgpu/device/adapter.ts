@@ -67,7 +67,7 @@ export const MATRIX_UNITS = "chromium-experimental-subgroup-matrix" as GPUFeatur
 interface MatrixInfo {
   readonly subgroupMatrixConfigs?: Iterable<{
     readonly componentType: string;
-    readonly resultType: string;
+    readonly resultComponentType: string;
     readonly M: number;
     readonly N: number;
     readonly K: number;
@@ -75,16 +75,31 @@ interface MatrixInfo {
 }
 
 /**
- * Whether tile_matrix.wgsl can run: 16 x 16 by 16 x 16 in f16, summed in f32, and no subgroup of
+ * Shapes of matrix units that there is a tile for (kernels/lib/matrix/tile_matrix*.wgsl), the
+ * faster ones first: M x K by K x N. Of units that sum in f16 there is none: 4,096 products would
+ * lose their last eight bits.
+ */
+const UNITS = [
+  { tile: "matrix", size: 16, component: "f16", features: ["shader-f16"] },
+  { tile: "matrix8", size: 8, component: "f32", features: [] },
+] as const;
+
+/**
+ * The tile of the adapter's matrix units; null if it has none of those shapes, or subgroups of
  * another size than 32.
  */
-export function hasMatrixUnits({ features, info }: GPUAdapter): boolean {
-  if (![MATRIX_UNITS, "subgroups", "shader-f16"].every((feature) => features.has(feature))) return false;
-  const shapes = [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])];
-  const fits = shapes.some(
-    (s) => s.componentType === "f16" && s.resultType === "f32" && s.M === 16 && s.N === 16 && s.K === 16,
+export function matrixUnits({ features, info }: GPUAdapter): (typeof UNITS)[number]["tile"] | null {
+  if (info.subgroupMinSize !== 32 || info.subgroupMaxSize !== 32) return null;
+  const configs = [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])];
+  const fitting = UNITS.find(
+    ({ size, component, features: own }) =>
+      [MATRIX_UNITS, "subgroups", ...own].every((feature) => features.has(feature)) &&
+      configs.some(
+        ({ componentType, resultComponentType, M, N, K }) =>
+          componentType === component && resultComponentType === "f32" && [M, N, K].every((each) => each === size),
+      ),
   );
-  return fits && info.subgroupMinSize === 32 && info.subgroupMaxSize === 32;
+  return fitting?.tile ?? null;
 }
 
 /** Invocations of a workgroup that no kernel needs more of; every device takes half of them. */

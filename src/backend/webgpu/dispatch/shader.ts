@@ -17,7 +17,7 @@ export interface Variant {
   /** The shape of the kernels for a few tokens (few.ts). */
   readonly few?: "8x4" | "4x16" | "alone";
   /** How the kernels for many tokens work (tiles.ts). `shared` has a size and a type of cells. */
-  readonly tile?: "registers" | "shared" | "int8" | "matrix";
+  readonly tile?: "registers" | "shared" | "int8" | "matrix" | "matrix8";
   readonly tile_size?: TileSize;
   readonly cell?: "f32" | "f16";
   /** Of experts. Absent: silu. */

@@ -9,7 +9,7 @@ import type { PackedWeights, WeightKind } from "../weights/space.ts";
 import { type FewShape, type FewVariant, usualFew } from "./few.ts";
 import { placesFor } from "./places.ts";
 import { type Form, formFor, type RowForms, rowsPerExpert, stepSizes, type Thresholds, tileRows } from "./rows.ts";
-import { TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
+import { type MatrixTile, TILES, type Tile, type TileName, takesInt8Tile, tilesFor } from "./tiles.ts";
 
 /** A variant of the matrix-vector kernels: kernels/lib/matrix/matvec.wgsl. */
 export interface MatvecVariant {
@@ -40,8 +40,8 @@ export interface Abilities {
   readonly subgroup: number | null;
   /** The variant of products for many rows that is used unless another is set. */
   readonly tile: TileName;
-  /** Whether there are matrix units: TILES.matrix. */
-  readonly matrix: boolean;
+  /** The tile of the device's matrix units, if it has any. */
+  readonly matrix: MatrixTile | null;
   /** Which form of a product is used by its rows, unless other forms are set. */
   readonly forms: RowForms;
   /** The adapter is computed on the CPU. */
@@ -272,9 +272,7 @@ export class Tuning {
   /** The tiles for weights of a format that this device can run, and that were not left out. */
   tilesFor(format: Format): readonly TileName[] {
     const { arithmetics, matrix } = this.#abilities;
-    // Matrix units take f16: not where the arithmetic has to be exact.
-    const f16 = arithmetics.includes("f16");
-    const can = { f16, int8: arithmetics.includes("int8"), matrix: matrix && f16 };
+    const can = { f16: arithmetics.includes("f16"), int8: arithmetics.includes("int8"), matrix };
     return tilesFor(format, can).filter((name) => this.#tiles.includes(name));
   }
 

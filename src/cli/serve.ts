@@ -6,7 +6,7 @@ import type { OpenOptions } from "../engine/api.ts";
 import { shareBudget } from "../index.ts";
 import { hostCheck, listenHost, socketPath } from "../server/host_header.ts";
 import type { Log, LogFormat } from "../server/log.ts";
-import type { ListenOptions } from "../server/node_serve.ts";
+import type { ListenOptions, RunningServer } from "../server/node_serve.ts";
 import type { ClosableModel } from "../server/pool/serve_pool.ts";
 import { loadOf, type ServedModels, serveOne } from "../server/served.ts";
 import { activityFolder } from "./activity_folder.ts";
@@ -18,7 +18,7 @@ import { openPlace } from "./open_place.ts";
 import { print } from "./output.ts";
 import { addReasoningOptions, chatDefaults, type ReasoningFlags, withDefaults } from "./reasoning_options.ts";
 import type { ManyFlags, ManyModels } from "./serve_models.ts";
-import { notifySystemd } from "./systemd.ts";
+import { handedSocket, notifySystemd } from "./systemd.ts";
 import { checked, integer, seconds, size } from "./values.ts";
 
 /** Most answers that the engine computes at once, and most that wait. */
@@ -181,8 +181,10 @@ async function serve(
   const pull = pullOneByOne(async (name, path) => served?.add?.(name, path));
   // Listens first: a port that is taken is found at once, and requests during loading get a 503
   // that says so.
+  const fd = handedSocket();
   const server = await startServer(null, {
     ...pick(flags, LISTEN),
+    ...(fd !== null && { fd }),
     ...(keys.required && { apiKey: () => keys.valid }),
     ...(flags.allowPull && { pull }),
     ...(activity && { activity }),
@@ -211,7 +213,7 @@ async function serve(
     const loadMs = Math.round(performance.now() - begun);
     log.event("ready", { url: server.url, ...served.ready, load_ms: loadMs });
     void tellSystemd("READY=1", `${named(served.models)} at ${server.address}`);
-    await print(`${greeting(served.models, server.url, flags, keys.required)}\n`, signal);
+    await print(`${greeting(served.models, server, flags, keys.required)}\n`, signal);
     await Promise.race([terminated, aborted(signal)]);
     const { running, queued } = loadOf(served.models);
     log.event("draining", { seconds: flags.drain, running, queued });
@@ -333,9 +335,10 @@ function named(models: ServedModels): string {
 }
 
 /** The address, a command to try it, and where the page is. */
-function greeting(models: ServedModels, url: string, { host, page }: ServeFlags, keyed: boolean): string {
+function greeting(models: ServedModels, { url, address }: RunningServer, { page }: ServeFlags, keyed: boolean): string {
   const base = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
-  const socket = socketPath(host ?? "");
+  // The path of a Unix socket that was handed over is in the socket unit.
+  const socket = address.startsWith("fd:") ? "<its path>" : socketPath(address);
   const via = socket === null ? "" : ` --unix-socket ${socket}`;
   const key = keyed ? ` -H "authorization: Bearer $HOTSET_API_KEY"` : "";
   const { id } = models.cards()[0]!;
@@ -345,7 +348,7 @@ function greeting(models: ServedModels, url: string, { host, page }: ServeFlags,
     `curl${via} ${base}/v1/chat/completions -H "content-type: application/json"${key} -d '${body.replaceAll("'", "'\\''")}'`,
   ];
   if (page !== false && socket === null) lines.push(`The page: ${base}/`);
-  if (!keyed && !/^(127\.|::1$|localhost$|unix:)/.test(host ?? "127.0.0.1")) {
+  if (!keyed && !/^(127\.|\[::1\]|localhost:|unix:|fd:)/.test(address)) {
     lines.push("Anyone who can reach this address can use the model; --api-key requires a key.");
   }
   return lines.join("\n");

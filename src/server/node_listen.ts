@@ -1,4 +1,5 @@
-// Listens on an address or a Unix socket, with errors that say what to do.
+// Listens on an address, a Unix socket, or one that is handed over, with errors that say what
+// to do.
 
 import { existsSync, lstatSync, unlinkSync } from "node:fs";
 import type { Server } from "node:http";
@@ -12,6 +13,24 @@ import { socketPath } from "./host_header.ts";
  * of a thousand clients that come at once on a busy machine, and resets them later.
  */
 const BACKLOG = 4096;
+
+/**
+ * Accepts connections of a socket that another program opened and listens on.
+ * @param fd its descriptor in this process
+ * @returns "127.0.0.1:8080", with brackets around IPv6; of a Unix socket, whose path is not known,
+ *   "fd:3"
+ * @throws RequestError where it is no such socket
+ */
+export async function takeOver(server: Server, fd: number): Promise<string> {
+  try {
+    await begin(server, { fd });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new RequestError(`descriptor ${fd}: expected a socket that listens for streams (${message})`);
+  }
+  const address = server.address() as AddressInfo | null;
+  return address === null ? `fd:${fd}` : named(address);
+}
 
 /**
  * @param host an address, or "unix:/path"
@@ -33,10 +52,12 @@ export async function listen(server: Server, host: string, port: number): Promis
       : cannotListenOn(error as NodeJS.ErrnoException, path);
   }
   if (path !== null) return host;
-  return `${bracketed(host)}:${(server.address() as AddressInfo).port}`;
+  return named({ address: host, port: (server.address() as AddressInfo).port });
 }
 
-function begin(server: Server, where: { host: string; port: number } | { path: string }): Promise<void> {
+type Where = { readonly host: string; readonly port: number } | { readonly path: string } | { readonly fd: number };
+
+function begin(server: Server, where: Where): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ ...where, backlog: BACKLOG }, () => {
@@ -59,6 +80,10 @@ async function isLeftOver(path: string): Promise<boolean> {
   });
 }
 
+function named({ address, port }: Pick<AddressInfo, "address" | "port">): string {
+  return `${bracketed(address)}:${port}`;
+}
+
 function bracketed(host: string): string {
   return isIPv6(host) ? `[${host}]` : host;
 }
@@ -77,7 +102,7 @@ function cannotListenOn({ code, message }: NodeJS.ErrnoException, path: string):
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): RequestError {
-  const where = `${bracketed(host)}:${port}`;
+  const where = named({ address: host, port });
   if (error.code === "EADDRINUSE") {
     return new RequestError(`${where} is in use by another program; choose another port with --port`);
   }

@@ -9,7 +9,7 @@ import type { ChatModel } from "../engine/chat_api.ts";
 import { createApp, type ServerOptions } from "./app.ts";
 import { errorBody, failureOf, HttpError } from "./errors.ts";
 import { isHost, listenHost } from "./host_header.ts";
-import { listen } from "./node_listen.ts";
+import { listen, takeOver } from "./node_listen.ts";
 import { routePath } from "./paths.ts";
 import { PROBES } from "./probes.ts";
 import { processMetrics } from "./process_metrics.ts";
@@ -23,6 +23,8 @@ export interface ListenOptions extends ServerOptions {
    * Address to listen on, or "unix:/path" for a Unix socket. Default 127.0.0.1: this machine only.
    */
   readonly host?: string;
+  /** Descriptor of a socket that another program listens on, in place of host and port. */
+  readonly fd?: number;
   /**
    * How long a connection without a request is kept; longer than gateways keep theirs.
    * Default 75 s.
@@ -41,7 +43,7 @@ export interface ListenOptions extends ServerOptions {
 export interface RunningServer {
   /** Base URL: "http://127.0.0.1:8080"; of a Unix socket "http://localhost". */
   readonly url: string;
-  /** "127.0.0.1:8080", or "unix:/path". */
+  /** "127.0.0.1:8080", or "unix:/path"; "fd:3" of a Unix socket that was handed over. */
   readonly address: string;
   /** Begins to answer with one model or several, if startServer() was given none. */
   ready(models: ChatModel | ServedModels): void;
@@ -135,10 +137,11 @@ export async function startServer(
     else socket.setTimeout(stallMs);
   });
 
-  const address = await listen(server, host, options.port ?? 8080);
+  const { fd, port = 8080 } = options;
+  const address = await (fd === undefined ? listen(server, host, port) : takeOver(server, fd));
   let closed: Promise<void> | null = null;
   return {
-    url: `http://${address.startsWith("unix:") ? "localhost" : address}`,
+    url: `http://${/^(unix|fd):/.test(address) ? "localhost" : address}`,
     address,
     ready: (loaded) => state.ready(loaded),
     async drain(ms, signal) {

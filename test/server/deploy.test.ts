@@ -51,6 +51,7 @@ describe("src/server/deploy", () => {
     ["haproxy.cfg", "/usr/sbin/haproxy", (folder) => ["-c", "-f", join(folder, "haproxy.cfg")]],
     ["nginx.conf", "/usr/sbin/nginx", (folder) => ["-t", "-q", "-p", folder, "-c", "main.conf"]],
     ["hotset.service", "/usr/bin/systemd-analyze", (folder) => ["verify", "--man=no", join(folder, "hotset.service")]],
+    ["hotset.socket", "/usr/bin/systemd-analyze", (folder) => ["verify", "--man=no", join(folder, "hotset.socket")]],
   ];
   for (const [file, program, args] of PROGRAMS) {
     const skip = existsSync(program) ? null : `skipped: ${program} is not on this machine`;
@@ -58,10 +59,12 @@ describe("src/server/deploy", () => {
       const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
       onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
       // Places and programs that every machine has.
-      const text = read(file)
-        .replace("bind :80", `bind unix@${folder}/s`)
-        .replace("listen 80;", `listen unix:${folder}/s;`);
-      writeFileSync(join(folder, file), text.replaceAll("/usr/bin/hotset", "/bin/true"));
+      for (const name of files) {
+        const text = read(name)
+          .replace("bind :80", `bind unix@${folder}/s`)
+          .replace("listen 80;", `listen unix:${folder}/s;`);
+        writeFileSync(join(folder, name), text.replaceAll("/usr/bin/hotset", "/bin/true"));
+      }
       writeFileSync(
         join(folder, "main.conf"),
         "pid nginx.pid; error_log stderr; events {} http { include nginx.conf; }",

@@ -1,7 +1,7 @@
 // A server as a process of its own: `hotset serve` over the scripted model (serve_host.ts), or
 // another command line.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, onTestFinished } from "vitest";
 import { inRepo } from "../support/fixtures.ts";
@@ -16,8 +16,18 @@ export interface Served {
   readonly exit: Promise<readonly [code: number | null, signal: string | null]>;
 }
 
-export function startCommand(command: string, args: readonly string[], env: Record<string, string> = {}): Served {
-  const child = spawn(command, args, { cwd: inRepo("."), env: { ...process.env, ...env } });
+/** @param fd what the command has as descriptor 3; default: nothing */
+export function startCommand(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  fd: number | "ignore" = "ignore",
+): Served {
+  const options = { cwd: inRepo("."), env: { ...process.env, ...env } };
+  const child = spawn(command, args, {
+    ...options,
+    stdio: ["pipe", "pipe", "pipe", fd],
+  }) as ChildProcessWithoutNullStreams;
   onTestFinished(() => void child.kill("SIGKILL"));
   child.stdin.on("error", () => {});
   const texts = { stdout: "", stderr: "" };
@@ -38,10 +48,18 @@ export function startCommand(command: string, args: readonly string[], env: Reco
   };
 }
 
-/** @param folder "folder", or one of those of serve_host.ts */
+/**
+ * The command line of a server over the scripted model.
+ * @param folder "folder", or one of those of serve_host.ts
+ */
+export function scriptedCommand(folder: string, args: readonly string[]): [command: string, ...args: string[]] {
+  return [process.execPath, inRepo("dist/test/server/serve_host.js"), "serve", folder, "--port", "0", ...args];
+}
+
+/** @param folder as of scriptedCommand() */
 export function startScripted(folder: string, args: readonly string[] = [], env: Record<string, string> = {}): Served {
-  const host = inRepo("dist/test/server/serve_host.js");
-  return startCommand(process.execPath, [host, "serve", folder, "--port", "0", ...args], env);
+  const [command, ...rest] = scriptedCommand(folder, args);
+  return startCommand(command, rest, env);
 }
 
 /** Asks for an answer to one word. */

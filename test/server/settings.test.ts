@@ -1,5 +1,15 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
@@ -7,7 +17,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { addServe } from "../../src/cli/serve.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
-import { startCommand, startScripted } from "./served.ts";
+import { type Served, scriptedCommand, startCommand, startScripted } from "./served.ts";
 
 function temporary(): string {
   const folder = mkdtempSync(join(tmpdir(), "hotset-test-"));
@@ -122,14 +132,80 @@ describe("--api-key-file and SIGHUP", () => {
   });
 });
 
-describe("a Unix socket", () => {
-  const get = (socketPath: string, path: string): Promise<number | undefined> =>
-    new Promise((resolve, reject) => {
-      request({ socketPath, path }, (response) => resolve(response.resume().statusCode))
-        .on("error", reject)
-        .end();
-    });
+/** The status of a request through a Unix socket. */
+const get = (socketPath: string, path: string): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    request({ socketPath, path }, (response) => resolve(response.resume().statusCode))
+      .on("error", reject)
+      .end();
+  });
 
+describe("a socket that systemd listens on", () => {
+  /**
+   * Starts a server to which a listening socket is handed as descriptor 3, as systemd does. The
+   * socket is closed here, so that only the server accepts its connections.
+   */
+  function activated(listening: Server, env: string): Served {
+    const { fd } = Reflect.get(listening, "_handle") as { readonly fd: number };
+    const [command, ...args] = scriptedCommand("folder", ["--port", "1", "--drain", "0"]);
+    const served = startCommand("sh", ["-c", `${env} exec "$@"`, "sh", command, ...args], {}, fd);
+    listening.close();
+    return served;
+  }
+  const listensAt = async (...where: [port: number, host: string] | [path: string]): Promise<Server> => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(...(where as [number, string]), resolve));
+    return server;
+  };
+  const HANDED = "LISTEN_PID=$$ LISTEN_FDS=1";
+
+  it("is taken in place of --host and --port", async () => {
+    const listening = await listensAt(0, "127.0.0.1");
+    const { port } = listening.address() as AddressInfo;
+    const { child, until, exit } = activated(listening, HANDED);
+    expect(await until(" -d ")).toContain(`http://127.0.0.1:${port}/v1`);
+    expect((await fetch(`http://127.0.0.1:${port}/v1/models`)).status).toBe(200);
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+  });
+
+  it("may be a Unix socket, whose path the server does not know and leaves where it is", async () => {
+    const path = join(temporary(), "hotset.sock");
+    const listening = await listensAt(`${path}.new`);
+    renameSync(`${path}.new`, path); // Node removes the path that it has listened on
+    const { child, until, exit } = activated(listening, HANDED);
+    expect(await until(" -d ")).toContain("curl --unix-socket <its path> http://localhost/v1/chat/completions");
+    expect(await get(path, "/v1/models")).toBe(200);
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+    expect(existsSync(path)).toBe(true);
+  });
+
+  it.each([
+    [
+      "LISTEN_PID=1 LISTEN_FDS=1",
+      "of another process is left alone",
+      /address=127\.0\.0\.1:1 |not listen on 127\.0\.0\.1:1;/,
+    ],
+    [
+      "LISTEN_PID=$$ LISTEN_FDS=2",
+      "is one of several: refused",
+      /expected one socket, found 2; leave one ListenStream=/,
+    ],
+  ])("%s: %s", async (env, _, said) => {
+    await activated(await listensAt(0, "127.0.0.1"), env).until(said, "stderr");
+  });
+
+  it("that does not listen for streams is named", async () => {
+    const served = startCommand("sh", [
+      ...["-c", `${HANDED} exec "$@" 3</dev/null`, "sh"],
+      ...scriptedCommand("folder", []),
+    ]);
+    await served.until("descriptor 3: expected a socket that listens for streams", "stderr");
+  });
+});
+
+describe("a Unix socket", () => {
   it("is listened on, and removed at the end; the printed command names it", async () => {
     const path = join(temporary(), "hotset.sock");
     const { child, until, exit } = startScripted("folder", ["--host", `unix:${path}`, "--drain", "0"]);

@@ -5,7 +5,7 @@ import { WeightsError } from "../errors.ts";
 import { bytesOf, chooseFiles } from "./listing.ts";
 import { type CachedModel, type Removal, wholeModels } from "./models.ts";
 import { nameText, parseName } from "./name.ts";
-import { RepoCache } from "./node_repo_cache.ts";
+import { RepoCache, writing } from "./node_repo_cache.ts";
 import { hubSettings } from "./node_settings.ts";
 
 /** Every model that is there whole, by name. Other repositories in the cache are passed over. */
@@ -42,14 +42,15 @@ export async function cachedModels(): Promise<CachedModel[]> {
  */
 export async function prepareRemoval(text: string): Promise<Removal> {
   const name = parseName(text);
-  const repo = name && new RepoCache(hubSettings().cache, name.repo);
+  const { cache } = hubSettings();
+  const repo = name && new RepoCache(cache, name.repo);
   const bytes = (await repo?.bytes()) ?? 0;
   const commit = (await repo?.commitOf(name?.revision)) ?? null;
   if (name === null || repo === null || (bytes === 0 && commit === null))
-    throw new WeightsError(`${text}: no such model is in ${hubSettings().cache}; \`hotset list\` shows those that are`);
+    throw new WeightsError(`${text}: no such model is in ${cache}; \`hotset list\` shows those that are`);
   const { file, tag, revision } = name;
   if (file === undefined && tag === undefined && revision === undefined)
-    return { name: repo.repo, bytes, remove: () => repo.removeAll() };
+    return { name: repo.repo, bytes, remove: () => writing(cache, () => repo.removeAll()) };
   if (commit === null) throw new WeightsError(`${text}: revision ${revision ?? "main"} was not downloaded`);
   const listing = await repo.listing(commit);
   // A GGUF model has no index to read.
@@ -58,6 +59,6 @@ export async function prepareRemoval(text: string): Promise<Removal> {
   return {
     name: nameText(name),
     bytes: bytesOf(files),
-    remove: () => repo.remove(commit, paths),
+    remove: () => writing(cache, () => repo.remove(commit, paths)),
   };
 }

@@ -7,7 +7,7 @@ import type { Hub } from "./hub.ts";
 import { chooseFiles, type ListedFile } from "./listing.ts";
 import { type ModelName, nameText } from "./name.ts";
 import { comeSoFar, digestOf, downloadBlob } from "./node_blob.ts";
-import { RepoCache } from "./node_repo_cache.ts";
+import { RepoCache, writing } from "./node_repo_cache.ts";
 import { hubSettings } from "./node_settings.ts";
 import { type CommitCache, gigabytes, named, type Pulled, type PullOptions, pullInto, type Verified } from "./pull.ts";
 
@@ -60,7 +60,7 @@ export async function pull(text: string, options: PullOptions = {}): Promise<Pul
   const hub = new Hub({ ...settings, fetch: await downloadFetch() });
   const remote = await lookUp(hub, name, signal);
   const cache = new DiskCommit(hub, name, settings.cache, remote.commit, options.connections ?? CONNECTIONS);
-  return pullInto(cache, hub, name, remote, options, signal);
+  return writing(settings.cache, () => pullInto(cache, hub, name, remote, options, signal));
 }
 
 /** A commit in the hub's cache on disk. */

@@ -16,7 +16,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
-import { WeightsError } from "../errors.ts";
+import { HubError, WeightsError } from "../errors.ts";
 import { isPlainPath } from "../weights/files.ts";
 import type { ListedFile } from "./listing.ts";
 
@@ -64,6 +64,7 @@ export class RepoCache {
   /** Lets a branch or tag stand for a commit. */
   async setRef(revision: string, commit: string): Promise<void> {
     if (COMMIT.test(revision) || !isPlainPath(revision)) return;
+    if ((await this.commitOf(revision)) === commit) return; // the cache may be read-only
     const path = join(this.folder, "refs", ...revision.split("/"));
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, commit);
@@ -157,6 +158,24 @@ export class RepoCache {
     const freed = await this.bytes();
     await rm(this.folder, { recursive: true, force: true });
     return freed;
+  }
+}
+
+/**
+ * Does what writes a cache. @throws HubError where the system refuses that: it says what to do
+ * @param cache the folder of all repositories
+ */
+export async function writing<T>(cache: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code, syscall, message } = error as NodeJS.ErrnoException;
+    if (code === undefined || syscall === undefined) throw error;
+    throw new HubError(
+      `the cache ${cache} cannot be written: ${message}; let this user write it, or set HF_HUB_CACHE to another folder`,
+      200,
+      { cause: error },
+    );
   }
 }
 

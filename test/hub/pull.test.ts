@@ -9,6 +9,7 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
@@ -282,6 +283,18 @@ describe("a pull says in a line what is wrong", () => {
     await quick();
     await quick({ verify: true });
     expect(lstatSync(file).isSymbolicLink()).toBe(true);
+  });
+
+  it("a cache that cannot be written; one that has all is not written to", async () => {
+    const { folder } = await hub();
+    const { path } = await quick();
+    utimesSync(join(folder, "refs", "main"), 1, 1);
+    await expect(quick()).resolves.toMatchObject({ path });
+    expect(statSync(join(folder, "refs", "main")).mtimeMs).toBe(1000);
+    vi.stubEnv("HF_HOME", join(path, "config.json")); // a file
+    await expect(quick()).rejects.toThrow(
+      /^the cache .*config.json.hub cannot be written: .*; let this user write it, or set HF_HUB_CACHE/,
+    );
   });
 
   it("a half file of the wrong size in the cache is no model", async () => {

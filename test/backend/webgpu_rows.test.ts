@@ -179,6 +179,12 @@ describe("forms by rows", () => {
     expect(rowsPerExpert(0, 2, 8)).toBe(0);
   });
 
+  it("software adapters read a matrix once for all rows from two on, an expert from three", () => {
+    const tuning = new Tuning({ ...GPU, software: true, forms: usualForms(true) });
+    expect([1, 2, 8, 64].map((n) => tuning.form(n))).toEqual(["vec", "8x4", "8x4", "8x4"]);
+    expect([1, 2, 3, 64].map((n) => tuning.expertForm(n, 2, 8))).toEqual(["vec", "vec", "8x4", "8x4"]);
+  });
+
   it("a warm-up goes through all of them, in the largest steps of up to 16 rows", () => {
     const formsOf = (n: number): string => `${n > 1} ${n > 4} ${n > 40}`;
     expect(stepSizes(512, formsOf)).toEqual([1, 4, 16, 41]);

@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
-import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
+import { type RowForms, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { takesInt8Tile } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
@@ -49,6 +49,12 @@ const ofFew = (kernels: readonly string[], formats: readonly string[]): Twin[] =
     kernels: twin.kernels.map((kernel) => kernel.replace(/_vec$/, "_few")),
   }));
 const forms = usualForms(false);
+/** Whatever the rows, row by row. */
+const VEC: RowForms = {
+  matrices: [[Number.POSITIVE_INFINITY, "vec"]],
+  experts: [[Number.POSITIVE_INFINITY, "vec"]],
+  alone: false,
+};
 
 const WAYS: readonly Way[] = [
   {
@@ -58,7 +64,7 @@ const WAYS: readonly Way[] = [
   },
   { way: "tile shared64", options: { tile: "shared64" }, of: through(MANY, ["q4"]) },
   { way: "tile int8", options: { tile: "int8" }, of: through(MANY, INT8), beside: ["quantize"] },
-  { way: "products in f32", options: { arithmetics: ["f32"] }, of: through(FEW, ["f16", "q8", "q4"]) },
+  { way: "products in f32", options: { arithmetics: ["f32"], forms: VEC }, of: through(FEW, ["f16", "q8", "q4"]) },
   {
     way: "products of a few rows",
     options: { forms },
@@ -86,13 +92,13 @@ const WAYS: readonly Way[] = [
   },
   {
     way: "products in int8",
-    options: { arithmetics: ["int8"] },
+    options: { arithmetics: ["int8"], forms: VEC },
     of: through(["expert_up_vec"], ["q4", "q4_k", "iq4_nl"]),
   },
 ];
 const F16_WAYS: readonly Way[] = [
   { way: "tile half64", options: { tile: "half64" }, of: through(MANY, ["q4"]) },
-  { way: "products in f16", options: { arithmetics: ["f16"] }, of: through(FEW, ["f16", "q4", ...WIDE]) },
+  { way: "products in f16", options: { arithmetics: ["f16"], forms: VEC }, of: through(FEW, ["f16", "q4", ...WIDE]) },
 ];
 
 describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain kernels`, () => {

@@ -35,22 +35,25 @@ struct Panel {
 }
 
 // Adds the products with `left` rows of x, four at most.
-fn add_four(sums: ptr<function, Panel>, v: Weights, w: Weights, at: vec4u, left: u32, step: u32, lane: Lane) {
-  let a = shared_columns(at.x, step, lane);
+fn add_four(
+  sums: ptr<function, Panel>, v: Weights, w: Weights, at: vec4u, share: Share, left: u32, step: u32, lane: Lane,
+) {
+  let loaded = load_share(share, step, lane);
+  let a = shared_columns(loaded, 0, at.x, step, lane);
   (*sums).near[0] = plus_products((*sums).near[0], v, a);
   (*sums).far[0] = plus_products((*sums).far[0], w, a);
   if (left > 1) {
-    let b = shared_columns(at.y, step, lane);
+    let b = shared_columns(loaded, 1, at.y, step, lane);
     (*sums).near[1] = plus_products((*sums).near[1], v, b);
     (*sums).far[1] = plus_products((*sums).far[1], w, b);
   }
   if (left > 2) {
-    let c = shared_columns(at.z, step, lane);
+    let c = shared_columns(loaded, 2, at.z, step, lane);
     (*sums).near[2] = plus_products((*sums).near[2], v, c);
     (*sums).far[2] = plus_products((*sums).far[2], w, c);
   }
   if (left > 3) {
-    let d = shared_columns(at.w, step, lane);
+    let d = shared_columns(loaded, 3, at.w, step, lane);
     (*sums).near[3] = plus_products((*sums).near[3], v, d);
     (*sums).far[3] = plus_products((*sums).far[3], w, d);
   }
@@ -61,14 +64,16 @@ fn add_four(sums: ptr<function, Panel>, v: Weights, w: Weights, at: vec4u, left:
 fn make_sums(job: Job, row: u32, lane: Lane) {
   let at_a = x_rows(job, 0);
   let at_b = x_rows(job, 4);
+  let share_a = share_of(at_a, lane);
+  let share_b = share_of(at_b, lane);
   var a = Panel();
   var b = Panel();
   for (var step = 0u; step < part.groups * STEPS; step++) {
     let v = weights_at(job.expert, row / 8, 0, step);
     let w = weights_at(job.expert, row / 8, 1, step);
-    add_four(&a, v, w, at_a, job.count, step, lane);
+    add_four(&a, v, w, at_a, share_a, job.count, step, lane);
     if (job.count > 4) {
-      add_four(&b, v, w, at_b, job.count - 4, step, lane);
+      add_four(&b, v, w, at_b, share_b, job.count - 4, step, lane);
     }
   }
   let to = lane.index * TILE_X * 2;

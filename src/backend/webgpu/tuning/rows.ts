@@ -47,22 +47,23 @@ const GPU: RowForms = {
 /**
  * Software adapters, which are processors: to load an element takes them as long as to multiply it
  * by some ten, and workgroup memory is no faster than any other. Panels by few rows share most of
- * the loads (few_shape_alone.wgsl), so that no tile is faster, however many rows there are.
+ * the loads (few_shape_alone.wgsl), so that from two rows on nothing else is faster, however many
+ * there are. Of two rows experts have mostly one each.
  */
 const SOFTWARE: RowForms = {
   matrices: [
-    [8, "vec"],
+    [1, "vec"],
     [Number.POSITIVE_INFINITY, "8x4"],
   ],
   experts: [
-    [2.3, "vec"],
+    [1.2, "vec"],
     [Number.POSITIVE_INFINITY, "8x4"],
   ],
   alone: true,
 };
 
 /** The same where a tile was asked for, which is used from nine rows on, of experts from three. */
-const TILED: RowForms = { ...SOFTWARE, matrices: SOFTWARE.matrices.slice(0, 1), experts: SOFTWARE.experts.slice(0, 1) };
+const TILED: RowForms = { matrices: [[8, "vec"]], experts: [[2.3, "vec"]], alone: true };
 
 /** @param tiled whether a tile was asked for by name */
 export function usualForms(software: boolean, tiled = false): RowForms {

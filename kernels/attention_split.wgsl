@@ -12,7 +12,7 @@
 // follow from the token's position, which only the device knows. y gets the heads' outputs, then
 // (max, sum) of each head; with one split the outputs are final. A split without positions stores a
 // sum of 0 and no outputs.
-#import "lib/attention/span.wgsl"
+#import "lib/attention/attend.wgsl"
 
 struct Params {
   block: u32, // positions a block

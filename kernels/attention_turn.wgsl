@@ -14,7 +14,7 @@
 // heads. The one whose split ends with the token's own position turns k too and starts from it, and
 // so no workgroup reads from the cache what another one writes; of those that share a key/value
 // head, the first appends.
-#import "lib/attention/span.wgsl"
+#import "lib/attention/attend.wgsl"
 
 override NORM: u32;
 override CLIP: u32;
@@ -245,5 +245,5 @@ fn start_with(first: u32, value: mat2x4f) -> Start {
   for (var unit = 0u; unit < (p.pairs + 3) / 4; unit++) {
     score += parts[first + unit];
   }
-  return Start(Soft(score, vec4f(1), vec4f(), mat4x4f()), plus(Eight(), vec4f(1), value));
+  return Start(Soft(score, vec4f(1)), plus(Eight(), vec4f(1), value));
 }

@@ -185,6 +185,12 @@ describe("forms by rows", () => {
     expect([1, 2, 3, 64].map((n) => tuning.expertForm(n, 2, 8))).toEqual(["vec", "vec", "8x4", "8x4"]);
   });
 
+  it("GPUs of few registers take small shapes only", () => {
+    const tuning = new Tuning({ ...GPU, forms: usualForms(false, false, true) });
+    expect([1, 2, 16, 17].map((n) => tuning.form(n))).toEqual(["vec", "4x4", "4x4", "tile"]);
+    expect([1, 2, 16, 256].map((n) => tuning.expertForm(n, 2, 8))).toEqual(["vec", "4x4", "4x4", "tile"]);
+  });
+
   it("a warm-up goes through all of them, in the largest steps of up to 16 rows", () => {
     const formsOf = (n: number): string => `${n > 1} ${n > 4} ${n > 40}`;
     expect(stepSizes(512, formsOf)).toEqual([1, 4, 16, 41]);

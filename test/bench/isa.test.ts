@@ -203,8 +203,8 @@ describe.skipIf(left)(titled("kernels on navi31", left), () => {
 const noIntel = missing("tgl");
 const leftIntel = noIntel === null ? null : `skipped: this machine lacks ${noIntel}`;
 describe.skipIf(leftIntel)(titled("kernels on Intel's tgl", leftIntel), () => {
-  it("are compiled, and keep registers out of memory where they are for one row", { timeout: HUNG }, () => {
-    const { adapters, verdicts, refused } = judge(new URL("../../", import.meta.url), {
+  const judged = (wanted: Partial<Parameters<typeof judge>[1]>): Judgement =>
+    judge(new URL("../../", import.meta.url), {
       model: "synthetic:mixtral-8x7b?layers=1",
       families: ["tgl"],
       checks: ["none"],
@@ -212,6 +212,13 @@ describe.skipIf(leftIntel)(titled("kernels on Intel's tgl", leftIntel), () => {
       arithmetics: ["f32", "int8"],
       reductions: ["subgroups"],
       tiles: [],
+      kernels: [],
+      rows: [],
+      ...wanted,
+    });
+
+  it("are compiled, and keep registers out of memory where they are for one row", { timeout: HUNG }, () => {
+    const { adapters, verdicts, refused } = judged({
       kernels: ["matmul_vec", "qkv_vec", "expert_up_vec", "expert_down_vec", "route"],
       rows: [1],
     });
@@ -222,5 +229,31 @@ describe.skipIf(leftIntel)(titled("kernels on Intel's tgl", leftIntel), () => {
     const products = verdicts.filter(({ kernel }) => /_vec q\w+ f32/.test(kernel));
     for (const one of products) expect(mainLoop(one)!.multiplyAdds, titleOf(one)).toBeGreaterThanOrEqual(64);
     expect(new Set(verdicts.map(({ subgroup }) => subgroup))).toEqual(new Set([16]));
+  });
+
+  /** Registers to memory and back, in what is computed again and again. */
+  const inLoop = (one: Judgement["verdicts"][number]): number => mainLoop(one)!.spills;
+
+  it("keep them out of the loops for a few rows in int8, of attention and of tiles, and few in f32", {
+    timeout: HUNG,
+  }, () => {
+    const { verdicts, refused } = judged({
+      kernels: ["matmul_few", "qkv_few", "expert_up_few", "expert_down_few", "attention_split", "matmul"],
+      tiles: ["shared64"],
+      rows: [4],
+    });
+    expect(refused).toEqual([]);
+    expect(verdicts.length).toBeGreaterThan(15);
+    const some = verdicts.filter((one) => inLoop(one) > 0);
+    expect(some.filter(({ kernel }) => !/_few q\w+ f32/.test(kernel)).map(titleOf)).toEqual([]);
+    for (const one of some) expect(inLoop(one), titleOf(one)).toBeLessThanOrEqual(14);
+    const attention = verdicts.filter(({ kernel }) => /^attention_split /.test(kernel));
+    expect(attention.length).toBeGreaterThan(0);
+    // In all of its loops, of which that over tiles has others within it.
+    for (const one of attention)
+      expect(
+        one.loops.reduce((sum, { spills }) => sum + spills, 0),
+        titleOf(one),
+      ).toBeLessThanOrEqual(64);
   });
 });

@@ -22,6 +22,7 @@ interface Shape {
   readonly kv: "f32" | "f16";
   readonly lengths: readonly number[];
   readonly sinks?: boolean;
+  readonly registers?: "few" | "many";
 }
 
 /** One in two runs without CI=true, of which one has more than four heads a kv head. */
@@ -32,6 +33,12 @@ const SHAPES: readonly Shape[] = [
   { heads: 2, kvHeads: 2, headDim: 64, window: 0, kv: "f16", lengths: [1, 65, 130] },
   { heads: 10, kvHeads: 2, headDim: 24, window: 70, kv: "f32", lengths: [1, 63, 65, 700], sinks: true },
   { heads: 9, kvHeads: 1, headDim: 256, window: 0, kv: "f32", lengths: [1, 65, 130] },
+];
+
+/** As GPUs of few registers compute it: heads of one four and of two. */
+const ON_FEW_REGISTERS: readonly Shape[] = [
+  { heads: 4, kvHeads: 1, headDim: 32, window: 0, kv: "f16", lengths: [1, 63, 65, 700], registers: "few" },
+  { heads: 6, kvHeads: 1, headDim: 24, window: 70, kv: "f32", lengths: [1, 65, 130], sinks: true, registers: "few" },
 ];
 
 /** Where a long sequence takes ten seconds. */
@@ -94,124 +101,129 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
     (slow ? [true] : [true, false]).map((subgroups) => ({ name, subgroups, slow })),
   );
   describe.each(some(benches, 1))("$name, subgroups $subgroups", ({ name, subgroups, slow }) => {
-    const shapes = slow ? shown(SHORT, ({ heads }) => heads !== 2) : some(SHAPES, 3);
+    const usual = slow ? shown(SHORT, ({ heads }) => heads !== 2) : some(SHAPES, 3);
+    const shapes = [...usual, ...ON_FEW_REGISTERS].map((shape) => ({ registers: "many", ...shape }) as const);
     let bench: KernelBench;
     beforeAll(async () => {
       bench = await openKernels(name, subgroups);
     });
     afterAll(() => bench?.close());
 
-    it.each(shapes)("H $heads, Hkv $kvHeads, Dh $headDim, window $window, kv $kv", async (shape) => {
-      const { heads, kvHeads, headDim, window, kv, lengths } = shape;
-      const { T, step, keys, values, qkv, stride, logits, want } = problem(shape);
-      const width = heads * headDim;
-      const rowOfParts = width + 2 * heads;
-      const units = Math.ceil(headDim / 8);
-      const fours = heads / kvHeads > 4 ? 2 : 1;
-      const slices = Math.min(16, Math.floor(128 / fours / units));
-      const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 16)));
-      const params = {
-        ...{ block: BLOCK, heads, kv_heads: kvHeads, pairs: headDim / 2, window, scale: 1 / Math.sqrt(headDim) },
-        ...{
-          stride,
-          y_stride: width,
-          abreast: Math.min(heads / kvHeads, 256 / shares),
-          chunk: shares < 16 ? 8 : 4,
-          most: 1,
-          slices,
-          skip: 0,
-        },
-      };
-      const count = Uint32Array.of(T, 0, 0, 0);
-      const cached = { step, qkv, keys, values, sinks: logits };
-      const SINKS = shape.sinks ? 1 : 0;
-      const overrides = { SINKS, UNITS: units, SLICES: slices, FOURS: fours, SHARES: shares };
-      const common = { variant: { kv }, n: T, overrides };
-
-      const runs = Uint32Array.from(lengths.flatMap((_, t) => [t, 1]));
-      const whole = new Float32Array(T * width).fill(Number.NaN);
-      const byRuns = new Float32Array(T * width).fill(Number.NaN);
-      await bench.run(
-        { ...common, name: "attention_split", params, buffers: { ...cached, count, y: whole } },
-        { ...common, name: "attention", params, buffers: { ...cached, runs, y: byRuns } },
-      );
-      expectClose(whole, want, width);
-      expectClose(byRuns, want, width);
-
-      for (const each of [2, 5, 64]) {
-        // What lies in the splits that have no positions must not matter.
-        const parts = new Float32Array(T * each * rowOfParts).fill(Number.NaN);
-        const y = new Float32Array(T * width).fill(Number.NaN);
-        const most = T * each;
-        const split = { ...params, y_stride: rowOfParts, most };
-        await bench.run(
-          { ...common, name: "attention_split", params: split, buffers: { ...cached, count, y: parts } },
-          {
-            n: T,
-            name: "attention_reduce",
-            overrides: { SINKS },
-            params: { ...params, stride: rowOfParts, most },
-            buffers: { count, x: parts, sinks: logits, y },
+    it.each(shapes)(
+      "H $heads, Hkv $kvHeads, Dh $headDim, window $window, kv $kv, $registers registers",
+      async (shape) => {
+        const { heads, kvHeads, headDim, window, kv, lengths } = shape;
+        const { T, step, keys, values, qkv, stride, logits, want } = problem(shape);
+        const width = heads * headDim;
+        const rowOfParts = width + 2 * heads;
+        const units = Math.ceil(headDim / 8);
+        const fours = heads / kvHeads > 4 ? 2 : 1;
+        const slices = Math.min(16, Math.floor(128 / fours / units));
+        const shares = Math.max(1, 2 ** Math.ceil(Math.log2(headDim / 16)));
+        const params = {
+          ...{ block: BLOCK, heads, kv_heads: kvHeads, pairs: headDim / 2, window, scale: 1 / Math.sqrt(headDim) },
+          ...{
+            stride,
+            y_stride: width,
+            abreast: Math.min(heads / kvHeads, 256 / shares),
+            chunk: shares < 16 ? 8 : 4,
+            most: 1,
+            slices,
+            skip: 0,
           },
-        );
-        expectClose(y, want, width);
-      }
+        };
+        const count = Uint32Array.of(T, 0, 0, 0);
+        const cached = { step, qkv, keys, values, sinks: logits };
+        const SINKS = shape.sinks ? 1 : 0;
+        const overrides = { SINKS, UNITS: units, SLICES: slices, FOURS: fours, SHARES: shares };
+        const variant = { kv, ...(shape.registers === "few" && { registers: shape.registers }) };
+        const common = { variant, n: T, overrides };
 
-      // By itself each token finds its own key and value in qkv, and leaves them in the cache.
-      const few = [1, 63, 65, 130];
-      const near = problem({ ...shape, lengths: few });
-      const padded = Math.ceil(headDim / 8) * 8;
-      const words = (padded * (kv === "f16" ? 2 : 4)) / 4; // of a head
-      for (const [t, length] of few.entries()) {
-        const slot = near.step[few.length * 4 + Math.floor((length - 1) / BLOCK)]! * BLOCK + ((length - 1) % BLOCK);
-        const own = { from: slot * kvHeads * words, to: (slot + 1) * kvHeads * words };
-        const row = new Float32Array(stride);
-        row.set(near.qkv.subarray(t * stride, t * stride + width));
-        for (let h = 0; h < kvHeads; h++)
-          for (const [i, { stored }] of [near.caches.keys, near.caches.values].entries()) {
-            const at = (slot * kvHeads + h) * padded;
-            row.set(stored.subarray(at, at + headDim), width + (i * kvHeads + h) * headDim);
-          }
-        const alone = Uint32Array.of(0, length - 1, 4, 0, ...near.step.subarray(few.length * 4));
-        for (const most of [1, 5]) {
-          const [k, v] = [near.keys.slice(), near.values.slice()];
-          for (const cache of [k, v]) cache.fill(kv === "f16" ? 0x7e007e00 : Number.NaN, own.from, own.to);
-          const parts = new Float32Array(most * rowOfParts).fill(Number.NaN);
-          const y = new Float32Array(width).fill(Number.NaN);
-          const one = { count: Uint32Array.of(1, 0, 0, 0), sinks: near.logits };
-          const turned = { turned: 0, q_size: 1, k_size: 1, eps: 0, clip: 0 };
+        const runs = Uint32Array.from(lengths.flatMap((_, t) => [t, 1]));
+        const whole = new Float32Array(T * width).fill(Number.NaN);
+        const byRuns = new Float32Array(T * width).fill(Number.NaN);
+        await bench.run(
+          { ...common, name: "attention_split", params, buffers: { ...cached, count, y: whole } },
+          { ...common, name: "attention", params, buffers: { ...cached, runs, y: byRuns } },
+        );
+        expectClose(whole, want, width);
+        expectClose(byRuns, want, width);
+
+        for (const each of [2, 5, 64]) {
+          // What lies in the splits that have no positions must not matter.
+          const parts = new Float32Array(T * each * rowOfParts).fill(Number.NaN);
+          const y = new Float32Array(T * width).fill(Number.NaN);
+          const most = T * each;
+          const split = { ...params, y_stride: rowOfParts, most };
           await bench.run(
+            { ...common, name: "attention_split", params: split, buffers: { ...cached, count, y: parts } },
             {
-              ...{ name: "attention_turn", variant: { kv }, n: 1, overrides: { ...overrides, NORM: 0, CLIP: 0 } },
-              params: { ...params, ...turned, most, y_stride: most > 1 ? rowOfParts : width },
-              buffers: {
-                ...one,
-                step: alone,
-                qkv: row,
-                norms: near.logits,
-                angles: near.logits,
-                keys: k,
-                values: v,
-                y: most > 1 ? parts : y,
-              },
+              n: T,
+              name: "attention_reduce",
+              overrides: { SINKS },
+              params: { ...params, stride: rowOfParts, most },
+              buffers: { count, x: parts, sinks: logits, y },
             },
-            ...(most > 1
-              ? [
-                  {
-                    ...{ name: "attention_reduce" as const, n: 1, overrides: { SINKS } },
-                    params: { ...params, stride: rowOfParts, most },
-                    buffers: { ...one, x: parts, y },
-                  },
-                ]
-              : []),
           );
-          expectClose(y, near.want.subarray(t * width, (t + 1) * width), width);
-          expect([k, v].map((cache) => cache.subarray(own.from, own.to))).toEqual(
-            [near.keys, near.values].map((cache) => cache.subarray(own.from, own.to)),
-          );
+          expectClose(y, want, width);
         }
-      }
-    });
+
+        // By itself each token finds its own key and value in qkv, and leaves them in the cache.
+        const few = [1, 63, 65, 130];
+        const near = problem({ ...shape, lengths: few });
+        const padded = Math.ceil(headDim / 8) * 8;
+        const words = (padded * (kv === "f16" ? 2 : 4)) / 4; // of a head
+        for (const [t, length] of few.entries()) {
+          const slot = near.step[few.length * 4 + Math.floor((length - 1) / BLOCK)]! * BLOCK + ((length - 1) % BLOCK);
+          const own = { from: slot * kvHeads * words, to: (slot + 1) * kvHeads * words };
+          const row = new Float32Array(stride);
+          row.set(near.qkv.subarray(t * stride, t * stride + width));
+          for (let h = 0; h < kvHeads; h++)
+            for (const [i, { stored }] of [near.caches.keys, near.caches.values].entries()) {
+              const at = (slot * kvHeads + h) * padded;
+              row.set(stored.subarray(at, at + headDim), width + (i * kvHeads + h) * headDim);
+            }
+          const alone = Uint32Array.of(0, length - 1, 4, 0, ...near.step.subarray(few.length * 4));
+          for (const most of [1, 5]) {
+            const [k, v] = [near.keys.slice(), near.values.slice()];
+            for (const cache of [k, v]) cache.fill(kv === "f16" ? 0x7e007e00 : Number.NaN, own.from, own.to);
+            const parts = new Float32Array(most * rowOfParts).fill(Number.NaN);
+            const y = new Float32Array(width).fill(Number.NaN);
+            const one = { count: Uint32Array.of(1, 0, 0, 0), sinks: near.logits };
+            const turned = { turned: 0, q_size: 1, k_size: 1, eps: 0, clip: 0 };
+            await bench.run(
+              {
+                ...{ name: "attention_turn", variant, n: 1, overrides: { ...overrides, NORM: 0, CLIP: 0 } },
+                params: { ...params, ...turned, most, y_stride: most > 1 ? rowOfParts : width },
+                buffers: {
+                  ...one,
+                  step: alone,
+                  qkv: row,
+                  norms: near.logits,
+                  angles: near.logits,
+                  keys: k,
+                  values: v,
+                  y: most > 1 ? parts : y,
+                },
+              },
+              ...(most > 1
+                ? [
+                    {
+                      ...{ name: "attention_reduce" as const, n: 1, overrides: { SINKS } },
+                      params: { ...params, stride: rowOfParts, most },
+                      buffers: { ...one, x: parts, y },
+                    },
+                  ]
+                : []),
+            );
+            expectClose(y, near.want.subarray(t * width, (t + 1) * width), width);
+            expect([k, v].map((cache) => cache.subarray(own.from, own.to))).toEqual(
+              [near.keys, near.values].map((cache) => cache.subarray(own.from, own.to)),
+            );
+          }
+        }
+      },
+    );
   });
 });
 

@@ -14,7 +14,7 @@ import {
   variantOverrides,
 } from "../../src/backend/webgpu/dispatch/table.ts";
 
-type Full = Required<Omit<Variant, "activation" | "biases" | "second" | "third">>;
+type Full = Required<Omit<Variant, "activation" | "biases" | "second" | "third" | "registers">>;
 
 const EXPERTS = [
   "expert_up",
@@ -118,6 +118,7 @@ describe("the table of kernels", () => {
         { ...VARIANTS[0]!, ...WIDE, tile: "shared" as const },
         { ...VARIANTS[0]!, tile: "matrix" as const },
         { ...VARIANTS[0]!, tile: "matrix8" as const },
+        { ...VARIANTS[0]!, few: "4x4" as const, registers: "few" as const },
         ...(["tree", "subgroups"] as const).map((reduce) => ({ ...VARIANTS[0]!, few: "alone" as const, reduce })),
         ...ACTIVATIONS.map((activation) => ({ ...VARIANTS[0]!, activation, biases: "added" as const })),
       ]) {

@@ -49,6 +49,7 @@ const ofFew = (kernels: readonly string[], formats: readonly string[]): Twin[] =
     kernels: twin.kernels.map((kernel) => kernel.replace(/_vec$/, "_few")),
   }));
 const forms = usualForms(false);
+const fewRegisters = usualForms(false, false, true);
 /** Whatever the rows, row by row. */
 const VEC: RowForms = {
   matrices: [[Number.POSITIVE_INFINITY, "vec"]],
@@ -83,6 +84,17 @@ const WAYS: readonly Way[] = [
     way: "products of a few rows, alone",
     options: { forms: { ...forms, alone: true } },
     of: ofFew(["matmul_vec", "expert_up_vec"], ["q4"]),
+  },
+  {
+    way: "products of a few rows on few registers",
+    options: { forms: fewRegisters },
+    of: ofFew(["matmul_vec", "expert_up_vec"], ["q4"]),
+  },
+  {
+    way: "products of a few rows in int8 on few registers",
+    options: { forms: fewRegisters, arithmetics: ["int8"] },
+    of: ofFew(["expert_up_vec"], ["q4_k"]),
+    without: ["quantize"],
   },
   {
     way: "products of a few rows in int8",

@@ -1,11 +1,10 @@
 // Attention of up to eight heads of one key/value head over a part of a token's positions, which
 // attention_split.wgsl and attention_turn.wgsl share. Uses their bindings and params.
 //
-// UNITS invocations side by side read a position, eight dimensions each; their part of the queries
-// and of the outputs stays in registers, for four heads. There are SLICES such slices, each with
-// its own maxima and sums (online softmax) up to the end, and as many again for the other four
-// heads, where there are more. A tile is four positions a slice, whose keys and values are asked
-// for together; the invocations of the other heads ask for the same at the same time.
+// UNITS invocations side by side read a position, eight dimensions each; their part of the outputs
+// stays in registers, for four heads. There are SLICES such slices, each with its own maxima and
+// sums (online softmax) up to the end, and as many again for the other four heads, where there are
+// more. A tile is four positions a slice (attend_*.wgsl).
 #import "lib/attention/kv.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
@@ -56,16 +55,6 @@ fn times(q: Eight, key: mat2x4f) -> vec4f {
   return q.near * key[0] + q.far * key[1];
 }
 
-// Leaves what an invocation adds to the scores of its slice's four positions. Keys are unpacked one
-// by one: registers are few.
-fn put(place: Place, q: Eight, k0: KvUnit, k1: KvUnit, k2: KvUnit, k3: KvUnit) {
-  let at = (place.four * SLICES * 4 + place.slice) * (UNITS | 1) + place.unit;
-  parts[at] = times(q, kv_unpack(k0));
-  parts[at + SLICES * (UNITS | 1)] = times(q, kv_unpack(k1));
-  parts[at + SLICES * 2 * (UNITS | 1)] = times(q, kv_unpack(k2));
-  parts[at + SLICES * 3 * (UNITS | 1)] = times(q, kv_unpack(k3));
-}
-
 fn plus(out: Eight, weight: vec4f, value: mat2x4f) -> Eight {
   let near = value[0];
   let far = value[1];
@@ -75,22 +64,10 @@ fn plus(out: Eight, weight: vec4f, value: mat2x4f) -> Eight {
   );
 }
 
-// A slice's maxima and sums for four heads, and what its last tile adds to them.
+// A slice's maxima and sums for four heads.
 struct Soft {
   top: vec4f,
   total: vec4f,
-  fade: vec4f,
-  weights: mat4x4f, // a column is a position
-}
-
-// Takes the scores of a slice's four positions of a tile.
-fn soften(before: Soft, place: Place) -> Soft {
-  let at = place.four * SLICES * 4 + place.slice;
-  let s = mat4x4f(scores[at], scores[at + SLICES], scores[at + SLICES * 2], scores[at + SLICES * 3]);
-  let top = max(before.top, max(max(s[0], s[1]), max(s[2], s[3])));
-  let fade = exp(before.top - top);
-  let weights = mat4x4f(weigh(s[0], top), weigh(s[1], top), weigh(s[2], top), weigh(s[3], top));
-  return Soft(top, before.total * fade + weights[0] + weights[1] + weights[2] + weights[3], fade, weights);
 }
 
 fn weigh(score: vec4f, top: vec4f) -> vec4f {
@@ -104,12 +81,6 @@ fn faded(out: Eight, by: vec4f) -> Eight {
     mat4x4f(near[0] * by, near[1] * by, near[2] * by, near[3] * by),
     mat4x4f(far[0] * by, far[1] * by, far[2] * by, far[3] * by),
   );
-}
-
-fn add_values(out: Eight, soft: Soft, v0: KvUnit, v1: KvUnit, v2: KvUnit, v3: KvUnit) -> Eight {
-  let w = soft.weights;
-  let two = plus(plus(faded(out, soft.fade), w[0], kv_unpack(v0)), w[1], kv_unpack(v1));
-  return plus(plus(two, w[2], kv_unpack(v2)), w[3], kv_unpack(v3));
 }
 
 fn value_size() -> u32 {
@@ -226,51 +197,5 @@ struct Start {
 }
 
 fn nothing() -> Start {
-  return Start(Soft(vec4f(MASKED), vec4f(), vec4f(), mat4x4f()), Eight());
-}
-
-// Attends to the cached positions own.origin .. to - 1, and stores the outputs. Contains barriers:
-// call it in uniform control flow.
-fn attend(own: Share, to: u32, query: Eight, start: Start, lane: u32) {
-  let tile = SLICES * 4;
-  let units = (p.pairs + 3) / 4;
-  let place = place_of(lane);
-  var soft = start.soft;
-  var out = start.out;
-  for (var i = lane; i < tile; i += UNITS * SLICES * FOURS) {
-    places[i] = kv_at(own.token.table, min(own.origin + i, max(to, 1) - 1), own.kv_head) / 4;
-  }
-  workgroupBarrier();
-  var side = 0u;
-  for (var first = own.origin; first < to; first += tile) {
-    let at0 = places[side + place.slice] + place.unit;
-    let at1 = places[side + place.slice + SLICES] + place.unit;
-    let at2 = places[side + place.slice + SLICES * 2] + place.unit;
-    let at3 = places[side + place.slice + SLICES * 3] + place.unit;
-    let key0 = keys[at0];
-    let key1 = keys[at1];
-    let key2 = keys[at2];
-    let key3 = keys[at3];
-    let value0 = values[at0];
-    let value1 = values[at1];
-    let value2 = values[at2];
-    let value3 = values[at3];
-    put(place, query, key0, key1, key2, key3);
-    workgroupBarrier();
-    side = tile - side;
-    for (var i = lane; i < tile; i += UNITS * SLICES * FOURS) {
-      places[side + i] = kv_at(own.token.table, min(first + tile + i, to - 1), own.kv_head) / 4;
-    }
-    for (var i = lane; i < FOURS * tile; i += UNITS * SLICES * FOURS) {
-      var sum = vec4f();
-      for (var u = 0u; u < units; u++) {
-        sum += parts[i * (UNITS | 1) + u];
-      }
-      scores[i] = select(vec4f(MASKED), sum, first + i % tile < to);
-    }
-    workgroupBarrier();
-    soft = soften(soft, place);
-    out = add_values(out, soft, value0, value1, value2, value3);
-  }
-  finish(out, soft, own.heads, own.row, place);
+  return Start(Soft(vec4f(MASKED), vec4f()), Eight());
 }

@@ -68,9 +68,9 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const subgroup = wanted.includes("subgroups") ? (adapter.info.subgroupMaxSize ?? 128) : null;
     const { name, software } = describeAdapter(adapter);
     const tile = options.tile ?? usualTile(software);
-    const forms = options.forms ?? usualForms(software, options.tile !== undefined);
     const int8First = prefersInt8(adapter);
     const fewRegisters = hasFewRegisters(adapter);
+    const forms = options.forms ?? usualForms(software, options.tile !== undefined, fewRegisters);
     if (!tilesFor(FORMATS.q4, can).includes(tile))
       throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));

@@ -137,7 +137,21 @@ async function found({ gpu, shader }: Module): Promise<string | null> {
 /** A kernel in one of its variants, in words. */
 export function nameOf(
   name: KernelName,
-  { weights, second, third, kv, arithmetic, reduce, few, tile, tile_size, cell, activation, biases }: Variant,
+  {
+    weights,
+    second,
+    third,
+    kv,
+    registers,
+    arithmetic,
+    reduce,
+    few,
+    tile,
+    tile_size,
+    cell,
+    activation,
+    biases,
+  }: Variant,
 ): string {
   return [
     name,
@@ -146,6 +160,7 @@ export function nameOf(
     third,
     arithmetic,
     kv && `kv ${kv}`,
+    registers && `${registers} registers`,
     few,
     reduce,
     tile,

@@ -12,10 +12,12 @@ export interface Variant {
   readonly third?: string;
   readonly kv?: "f32" | "f16";
   readonly reduce?: "tree" | "subgroups";
+  /** How many numbers an invocation has room for. Absent: many. */
+  readonly registers?: "few";
   /** What weights are multiplied in: one of their format's arithmetics. */
   readonly arithmetic?: Arithmetic;
   /** The shape of the kernels for a few tokens (few.ts). */
-  readonly few?: "8x4" | "4x16" | "alone";
+  readonly few?: "8x4" | "4x16" | "4x4" | "alone";
   /** How the kernels for many tokens work (tiles.ts). `shared` has a size and a type of cells. */
   readonly tile?: "registers" | "shared" | "int8" | "matrix" | "matrix8";
   readonly tile_size?: TileSize;
@@ -38,7 +40,7 @@ export type Arithmetic = (typeof ARITHMETICS)[number];
  */
 function helper(
   path: string,
-  { weights, kv, reduce, arithmetic, few, tile, tile_size, cell, ...ffn }: Variant,
+  { weights, kv, reduce, registers, arithmetic, few, tile, tile_size, cell, ...ffn }: Variant,
 ): string {
   if (path === "matrix/weights") return `formats/${weights}/weights`;
   if (path === "matrix/products" && `formats/${weights}/products_${arithmetic}` in LIBS)
@@ -46,6 +48,7 @@ function helper(
   const kind = arithmetic === "int8" ? "int8" : "float";
   const choices: Readonly<Record<string, string | number | undefined>> = {
     kv,
+    attend: registers ?? "many",
     reduce,
     team: reduce,
     sums: reduce,

@@ -79,6 +79,8 @@ export interface AttentionTools {
   readonly device: Device;
   /** The adapter is computed on the CPU. */
   readonly software: boolean;
+  /** An invocation has room for some 64 numbers. */
+  readonly fewRegisters: boolean;
 }
 
 /** Over runs; over tokens whose positions are not split; over tokens whose positions are. */
@@ -205,6 +207,7 @@ export class AttentionCalls {
     // 64 positions.
     const slices = Math.max(1, Math.min(16, Math.floor(128 / fours / units)));
     const variant = { kv: kv.precision };
+    const registers = this.#tools.fewRegisters ? ({ registers: "few" } as const) : {};
     const params = {
       block: kv.blockSize,
       heads,
@@ -236,7 +239,7 @@ export class AttentionCalls {
       return [encoder.call("attention", { variant, params, overrides, buffers: { ...buffers, runs, y } })];
     const split = (to: Buffer, own: Readonly<Record<"most" | "y_stride", number>>): Call =>
       encoder.call(turn ? "attention_turn" : "attention_split", {
-        variant,
+        variant: { ...variant, ...registers },
         params: { ...params, ...turn?.params, ...own },
         overrides: { ...overrides, ...turn?.overrides },
         buffers: { ...buffers, ...turn?.buffers, norms: turn?.buffers.norms ?? cached.qkv, y: to },

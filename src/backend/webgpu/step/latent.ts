@@ -134,6 +134,7 @@ export class LatentCalls {
   #form(n: number): FewShape {
     const { tuning } = this.#tools;
     const few = tuning.form(16);
+    if (few === "4x4") return few;
     const one = n <= FEW["8x4"].tokens || tuning.forms.alone;
     return one || few === "vec" || few === "tile" ? "8x4" : few;
   }

@@ -94,7 +94,8 @@ export class Verbs implements WebGpuOps {
     this.#plans = new Plans(this.#encoder);
     const parts = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
     this.#tools = parts;
-    const tools = { ...parts, device, software: info.software };
+    const fewRegisters = this.tuning.abilities.fewRegisters ?? false;
+    const tools = { ...parts, device, software: info.software, fewRegisters };
     this.#attention = new AttentionCalls(tools);
     this.#latent = new LatentCalls({ ...tools, tuning: this.tuning });
     this.#norms = new Norms(tools);

@@ -13,6 +13,8 @@ import type { PackedWeights } from "../weights/space.ts";
 export const FEW = {
   "8x4": { rows: 8, tokens: 4 },
   "4x16": { rows: 4, tokens: 16 },
+  /** On GPUs of few registers. */
+  "4x4": { rows: 4, tokens: 4 },
   /** By an invocation each, all columns of them: what "8x4" and "4x16" are on software adapters. */
   alone: { rows: 8, tokens: 8 },
 } as const;

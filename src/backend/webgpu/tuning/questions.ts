@@ -224,7 +224,8 @@ export class Questions {
   }
 
   #forms(usual: Form, set: (form: Form) => void, arithmetic: (form: Form) => Arithmetic) {
-    const forms: readonly Form[] = ["vec", "8x4", "4x16", "tile"];
+    const few: readonly Form[] = this.#subject.tuning.abilities.fewRegisters ? ["4x4"] : ["8x4", "4x16"];
+    const forms: readonly Form[] = ["vec", ...few, "tile"];
     return {
       usual,
       plain: "vec" as const,

@@ -45,6 +45,22 @@ const GPU: RowForms = {
 };
 
 /**
+ * GPUs with room for some 64 numbers an invocation: other shapes move registers to memory and back
+ * more often than they read weights (bench/isa). A second pass finds its weights in a cache.
+ */
+const FEW_REGISTERS: RowForms = {
+  matrices: [
+    [1, "vec"],
+    [16, "4x4"],
+  ],
+  experts: [
+    [1.1, "vec"],
+    [16, "4x4"],
+  ],
+  alone: false,
+};
+
+/**
  * Software adapters, which are processors: to load an element takes them as long as to multiply it
  * by some ten, and workgroup memory is no faster than any other. Panels by few rows share most of
  * the loads (few_shape_alone.wgsl), so that from two rows on nothing else is faster, however many
@@ -65,9 +81,12 @@ const SOFTWARE: RowForms = {
 /** The same where a tile was asked for, which is used from nine rows on, of experts from three. */
 const TILED: RowForms = { matrices: [[8, "vec"]], experts: [[2.3, "vec"]], alone: true };
 
-/** @param tiled whether a tile was asked for by name */
-export function usualForms(software: boolean, tiled = false): RowForms {
-  if (!software) return GPU;
+/**
+ * @param tiled whether a tile was asked for by name
+ * @param fewRegisters whether an invocation has room for some 64 numbers
+ */
+export function usualForms(software: boolean, tiled = false, fewRegisters = false): RowForms {
+  if (!software) return fewRegisters ? FEW_REGISTERS : GPU;
   return tiled ? TILED : SOFTWARE;
 }
 

@@ -1,16 +1,13 @@
 // hotset's public API in a browser: the same engine over navigator.gpu, range requests
 // and picked files.
 
-import { likelyCores, startWebWorker } from "./backend/cpu/web_threads.ts";
-import { describeAdapter } from "./backend/webgpu/device/adapter.ts";
+import { fileThread } from "./backend/cpu/web_thread_file.ts";
+import { startWebWorker, textThread } from "./backend/cpu/web_threads.ts";
 import { pageStore } from "./backend/webgpu/tuning/web_store.ts";
-import type { OpenOptions } from "./engine/api.ts";
 import type { Model } from "./engine/model.ts";
+import { fileGrammarThread } from "./grammar/web_grammar_file.ts";
 import { startWebGrammarWorker } from "./grammar/web_grammar_threads.ts";
-import { pulledFiles } from "./hub/web_pull.ts";
-import type { Files, Opened } from "./weights/files.ts";
-import { httpFolderOrFile, pickedFiles } from "./weights/web_files.ts";
-import { openModel, type Platform, type PlatformGpu } from "./wiring/open.ts";
+import { openWeb, type PageOptions, type Place } from "./wiring/web_open.ts";
 
 export type * from "./engine/api.ts";
 export type * from "./engine/chat_api.ts";
@@ -43,43 +40,9 @@ export type { Pulled, PullOptions, PullPlan } from "./hub/pull.ts";
 export { cachedModels, prepareRemoval } from "./hub/web_models.ts";
 export { type PagePullOptions, type PageStorage, pageStorage, pull } from "./hub/web_pull.ts";
 export type { Files } from "./weights/files.ts";
-
-/** The default budget of a page: a tab's heap ends at 4 GiB. */
-const DEFAULT_RAM = 2 * 2 ** 30;
-
-/** The page's WebGPU, or null if the browser or the machine has none. */
-async function pageGpu(): Promise<PlatformGpu | null> {
-  const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  const adapter = await gpu?.requestAdapter();
-  if (!gpu || !adapter) return null;
-  return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
-}
-
-/** A URL, the name of a model that pull() has downloaded, picked files, or a Files of your own. */
-export type Place = string | readonly File[] | Files;
-
-/** As OpenOptions in Node, but for where files are. */
-export interface PageOptions extends Omit<OpenOptions, "tokenizer"> {
-  /**
-   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), a name, or those files,
-   * whose tokenizer and chat templates are used in place of the model's own.
-   */
-  readonly tokenizer?: Place;
-}
-
-function filesOf(place: readonly File[] | Files): Files {
-  return "read" in place ? place : pickedFiles(place);
-}
-
-/** A file that was picked alone counts whatever its name is. */
-function openedOf(place: readonly File[] | Files): Opened {
-  return { files: filesOf(place), file: "read" in place || place.length !== 1 ? null : place[0]!.name };
-}
-
-/** What a name or a URL stands for. */
-async function placeOf(text: string): Promise<Opened> {
-  return (await pulledFiles(text)) ?? httpFolderOrFile(text);
-}
+export { openInWorker } from "./wiring/web_in_worker.ts";
+export type { PageOptions, Place } from "./wiring/web_open.ts";
+export type { WorkerModel, WorkerOptions } from "./worker/types.ts";
 
 /**
  * Opens a model in a page.
@@ -88,23 +51,10 @@ async function placeOf(text: string): Promise<Opened> {
  * picked files, a Files of your own, or `synthetic:NAME?layers=2&seed=1`
  * @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node
  */
-export function open(weights: Place, { tokenizer, ...options }: PageOptions = {}): Promise<Model> {
-  const given = typeof weights === "string" ? null : filesOf(weights);
-  const platform: Platform = {
-    files: async (text) => (given ? { files: given, file: null } : placeOf(text)),
-    tokenizer: async (text) => (typeof tokenizer === "object" ? openedOf(tokenizer) : placeOf(text)),
-    gpu: pageGpu,
-    mayHaveGpu: true,
-    ram: DEFAULT_RAM,
-    cpuName: "browser",
-    cores: likelyCores(),
-    startWorker: startWebWorker,
-    startGrammarWorker: startWebGrammarWorker,
+export function open(weights: Place, options: PageOptions = {}): Promise<Model> {
+  return openWeb(weights, options, {
+    startWorker: () => startWebWorker([textThread, fileThread]),
+    startGrammarWorker: () => startWebGrammarWorker(fileGrammarThread),
     tuning: pageStore(),
-    chat: async (...args) => (await import("./chat/conventions.ts")).openChat(...args),
-    spill: () => null,
-    identity: (where) => where,
-  };
-  const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
-  return openModel(given?.label ?? (weights as string), { ...options, ...other }, platform);
+  });
 }

@@ -34,12 +34,14 @@ const GENERATED = [
   "src/hub/web_writer_text.ts",
   "src/hub/hub_library.ts",
   "src/grammar/xgrammar_library.ts",
+  "src/wiring/web_engine_text.ts",
 ];
 const BUNDLES = [
   "kernels/bundle.mjs",
   "src/workers.mjs",
   "src/grammar/bundle.mjs",
   "src/hub/bundle.mjs",
+  "src/wiring/bundle.mjs", // of what the others have made
   "src/page/build.mjs",
 ];
 /** What nothing else is made from: the page. */

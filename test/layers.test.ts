@@ -22,6 +22,7 @@ const GENERATED: ReadonlySet<string> = new Set([
   "kernels/wasm.ts",
   "src/grammar/xgrammar_library.ts",
   "src/hub/hub_library.ts",
+  "src/wiring/web_engine_text.ts",
 ]);
 
 function read(path: string): string {
@@ -73,6 +74,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
     paths: /^src\/engine\//,
     knows: ["ops", "formats", "model", "experts", "tokenizer", "chat", "grammar"],
   },
+  { name: "worker", paths: /^src\/worker\//, knows: ["engine"] },
   {
     name: "join",
     paths: /^src\/(wiring\/\w+|index|browser)\.ts$/,
@@ -89,6 +91,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
       "chat",
       "grammar",
       "hub",
+      "worker",
     ],
   },
   { name: "page", paths: /^src\/page\//, knows: ["join", "engine"] },

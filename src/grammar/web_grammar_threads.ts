@@ -1,9 +1,10 @@
-// Starts a thread for grammars in a page.
+// A thread for grammars in a page.
 
 import type { FromGrammarWorker, GrammarWorker } from "./worker_protocol.ts";
 
-export function startWebGrammarWorker(): GrammarWorker {
-  const worker = new Worker(new URL("./web_grammar_worker.js", import.meta.url), { type: "module" });
+/** @param start starts its script */
+export function startWebGrammarWorker(start: () => Worker): GrammarWorker {
+  const worker = start();
   return {
     post: (message) => worker.postMessage(message),
     onMessage: (take) =>

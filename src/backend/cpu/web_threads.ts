@@ -18,18 +18,14 @@ const UNLOADED =
  * is created once.
  */
 let address: string | null = null;
-function fromText(): Worker {
+export function textThread(): Worker {
   address ??= URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" }));
   return new Worker(address);
 }
 
-/** The same as a file, for pages that allow only scripts of their own server. */
-function fromFile(): Worker {
-  return new Worker(new URL("./web_worker.js", import.meta.url), { type: "module" });
-}
-
-export function startWebWorker(): PoolWorker {
-  const ways = [fromText, fromFile];
+/** @param possible ways to start the script, the best first: the page's policy may forbid some */
+export function startWebWorker(possible: readonly (() => Worker)[]): PoolWorker {
+  const ways = [...possible];
   const posted: WorkerMessage[] = []; // until it runs: another worker may be needed
   let worker: Worker | null = null;
   let runs = false;

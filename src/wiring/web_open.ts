@@ -1,0 +1,74 @@
+// open() of a browser: the engine over navigator.gpu, range requests, picked files and models that
+// pull() has stored; in a page and in a worker alike.
+
+import { likelyCores } from "../backend/cpu/web_threads.ts";
+import { describeAdapter } from "../backend/webgpu/device/adapter.ts";
+import type { OpenOptions } from "../engine/api.ts";
+import type { Model } from "../engine/model.ts";
+import { pulledFiles } from "../hub/web_pull.ts";
+import type { Files, Opened } from "../weights/files.ts";
+import { httpFolderOrFile, pickedFiles } from "../weights/web_files.ts";
+import { openModel, type Platform, type PlatformGpu } from "./open.ts";
+
+/** The default budget: a tab's heap ends at 4 GiB. */
+const DEFAULT_RAM = 2 * 2 ** 30;
+
+/** The browser's WebGPU, or null if the browser or the machine has none. */
+async function webGpu(): Promise<PlatformGpu | null> {
+  const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const adapter = await gpu?.requestAdapter();
+  if (!gpu || !adapter) return null;
+  return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
+}
+
+/** A URL, the name of a model that pull() has downloaded, picked files, or a Files of your own. */
+export type Place = string | readonly File[] | Files;
+
+/** As OpenOptions in Node, but for where files are. */
+export interface PageOptions extends Omit<OpenOptions, "tokenizer"> {
+  /**
+   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), a name, or those files,
+   * whose tokenizer and chat templates are used in place of the model's own.
+   */
+  readonly tokenizer?: Place;
+}
+
+function filesOf(place: readonly File[] | Files): Files {
+  return "read" in place ? place : pickedFiles(place);
+}
+
+/** A file that was picked alone counts whatever its name is. */
+function openedOf(place: readonly File[] | Files): Opened {
+  return { files: filesOf(place), file: "read" in place || place.length !== 1 ? null : place[0]!.name };
+}
+
+/** What differs between a page and a worker. */
+export interface WebHost extends Pick<Platform, "startWorker" | "startGrammarWorker" | "tuning"> {
+  /** What relative URLs are below; default: the script's own address. */
+  readonly base?: string;
+}
+
+/** Opens a model. @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node */
+export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, host: WebHost): Promise<Model> {
+  const { base, ...own } = host;
+  const given = typeof weights === "string" ? null : filesOf(weights);
+  // A worker that was made from a text has no address that others could be below.
+  const absolute = (url: string): string => (base === undefined ? url : new URL(url, base).href);
+  const placeOf = async (text: string): Promise<Opened> =>
+    (await pulledFiles(text)) ?? httpFolderOrFile(absolute(text));
+  const platform: Platform = {
+    files: async (text) => (given ? { files: given, file: null } : placeOf(text)),
+    tokenizer: async (text) => (typeof tokenizer === "object" ? openedOf(tokenizer) : placeOf(text)),
+    gpu: webGpu,
+    mayHaveGpu: true,
+    ram: DEFAULT_RAM,
+    cpuName: "browser",
+    cores: likelyCores(),
+    ...own,
+    chat: async (...args) => (await import("../chat/conventions.ts")).openChat(...args),
+    spill: () => null,
+    identity: (where) => where,
+  };
+  const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
+  return openModel(given?.label ?? (weights as string), { ...options, ...other }, platform);
+}

@@ -1,0 +1,97 @@
+// Opens a model in a worker, and follows the worker until it ends.
+
+import type { OpenOptions } from "../engine/api.ts";
+import { abortReason, DeviceError, HotsetError } from "../errors.ts";
+import { errorOf } from "./failure.ts";
+import { Link, post } from "./link.ts";
+import { workerModel } from "./model.ts";
+import type { EngineWorker, FromEngine, Opening, Store, Watched } from "./protocol.ts";
+import type { WorkerModel } from "./types.ts";
+
+const WATCHED: readonly Watched[] = ["onProgress", "onTuning", "onRoutes"];
+
+export interface RemoteOptions<Place> extends Omit<OpenOptions, "tokenizer"> {
+  readonly tokenizer?: Place;
+}
+
+/** What the page has that its worker lacks. */
+export interface Surroundings {
+  /** What relative URLs are below. */
+  readonly base: string;
+  readonly store: Store;
+}
+
+/**
+ * Opens a model in a worker that has just been started.
+ * @throws as open(); DeviceError where the worker does not start, HotsetError where it ends
+ */
+export function openWith<Place>(
+  worker: EngineWorker<Place>,
+  place: Place,
+  given: RemoteOptions<Place>,
+  { base, store }: Surroundings,
+): Promise<WorkerModel> {
+  const { signal, tokenizer, onProgress, onTuning, onRoutes, ...options } = given;
+  const functions = { onProgress, onTuning, onRoutes };
+  const opening: Opening<Place> = {
+    place,
+    ...(tokenizer !== undefined && { tokenizer }),
+    options,
+    watched: WATCHED.filter((name) => functions[name] !== undefined),
+    base,
+  };
+  const link = new Link(worker);
+  return new Promise((resolve, reject) => {
+    let opened = false;
+    const fail = (error: Error): void => {
+      link.end(error);
+      reject(error);
+    };
+    const abort = (): void => fail(abortReason(signal!));
+    const take = (message: FromEngine): void => {
+      switch (message.type) {
+        case "progress":
+          functions[message.of]?.(message.done, message.total);
+          break;
+        case "routes":
+          onRoutes?.(message.step);
+          break;
+        case "read":
+          void store.read(message.name).then((text) => {
+            if (!link.over) worker.post({ type: "kept", id: message.id, text });
+          });
+          break;
+        case "write":
+          void store.write(message.name, message.text);
+          break;
+        case "opened":
+          opened = true;
+          signal?.removeEventListener("abort", abort);
+          resolve(workerModel(link, message.about));
+          break;
+        case "notOpened":
+          signal?.removeEventListener("abort", abort);
+          fail(errorOf(message.failure));
+          break;
+        default:
+          link.take(message);
+      }
+    };
+    worker.onMessage(take);
+    worker.onEnd((reason) => {
+      signal?.removeEventListener("abort", abort);
+      if (opened) fail(new HotsetError(`the worker that computes has ended: ${reason}; open the model again`));
+      else fail(new DeviceError(`the model cannot be opened in a worker: ${reason}`));
+    });
+    if (signal?.aborted) {
+      abort();
+      return;
+    }
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      post(worker as EngineWorker<unknown>, { type: "open", opening }, "openInWorker()");
+    } catch (error) {
+      fail(error as Error);
+    }
+  });
+}

@@ -1,0 +1,351 @@
+// A model behind messages, both sides in one process: everything is copied as it is on the way to a
+// worker. The model is a stand-in whose answers say what it was asked.
+
+import { afterEach, describe, expect, it } from "vitest";
+import type { GenerateOptions, Piece, Session } from "../../src/engine/api.ts";
+import type { ChatModel } from "../../src/engine/chat_api.ts";
+import type { Model } from "../../src/engine/model_api.ts";
+import {
+  BusyError,
+  DeviceError,
+  HotsetError,
+  HubError,
+  MemoryError,
+  RequestError,
+  WeightsError,
+} from "../../src/errors.ts";
+import { turn } from "../../src/turn.ts";
+import { type OpenHere, serveModel } from "../../src/worker/host.ts";
+import type { EngineWorker, FromEngine, ToEngine } from "../../src/worker/protocol.ts";
+import { WINDOW } from "../../src/worker/protocol.ts";
+import { openWith, type RemoteOptions } from "../../src/worker/remote.ts";
+import type { WorkerModel } from "../../src/worker/types.ts";
+
+/** What the stand-in has done. */
+interface Done {
+  /** Pieces that its generations have made. */
+  pieces: number;
+  /** Generations that have ended, by "returned", or by what they have thrown. */
+  readonly ended: string[];
+  closed: boolean;
+}
+
+function standIn(done: Done): Model {
+  const sessions = new Set<Session>();
+  const session = (): Session => {
+    let tokens: number[] = [];
+    let closed = false;
+    const made: Session = {
+      get tokens() {
+        return tokens;
+      },
+      async *generate(prompt, { maxTokens = 3, signal }: GenerateOptions = {}): AsyncGenerator<Piece> {
+        let why = "returned";
+        try {
+          if (prompt === "fail") throw new DeviceError("the device was lost");
+          tokens = typeof prompt === "string" ? [...prompt].map((letter) => letter.charCodeAt(0)) : [...prompt];
+          for (let i = 0; i < maxTokens; i++) {
+            await turn();
+            signal?.throwIfAborted();
+            if (closed) throw new RequestError("the session was closed");
+            done.pieces++;
+            tokens.push(i);
+            yield { text: String(i), ids: [i] };
+          }
+          why = "done";
+        } catch (error) {
+          why = (error as Error).name;
+          throw error;
+        } finally {
+          done.ended.push(why);
+        }
+      },
+      save: async () => Uint8Array.from(tokens),
+      close() {
+        closed = true;
+        sessions.delete(made);
+      },
+    };
+    sessions.add(made);
+    return made;
+  };
+  const serving = {
+    tokenize: (text: string, special: boolean) => [special ? 1 : 0, text.length],
+    detokenize: (ids: readonly number[]) => ids.join(" "),
+    countTokens: (messages: readonly unknown[]) => messages.length,
+    async *chat(_messages, { onWarnings, onTurn, tools } = {}) {
+      onWarnings?.(["it is only a stand-in"]);
+      onTurn?.();
+      yield { type: "text", text: JSON.stringify(tools?.[0]?.parameters) };
+    },
+  } as Partial<ChatModel> as ChatModel;
+  return {
+    config: { model_type: "stand-in" },
+    architecture: { vocab: 16 },
+    session,
+    serving: () => serving,
+    async restore(bytes) {
+      const made = session();
+      for await (const _ of made.generate([...bytes], { maxTokens: 0 }));
+      return made;
+    },
+    stats: () => ({ context: 64 }),
+    logits: async (ids) => Float32Array.from(ids),
+    embed: (_ids, signal) =>
+      new Promise((_, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason));
+      }),
+    async close() {
+      done.closed = true;
+      for (const one of sessions) one.close();
+    },
+  } as Partial<Model> as Model;
+}
+
+interface Setup {
+  readonly model: Promise<WorkerModel>;
+  readonly done: Done;
+  /** Ends the worker as the browser does. */
+  die(): void;
+  readonly stopped: () => boolean;
+}
+
+/** @param open what the worker does in place of opening the stand-in */
+function setUp(options: RemoteOptions<string> = {}, open?: OpenHere<string>): Setup {
+  const done: Done = { pieces: 0, ended: [], closed: false };
+  let toHost = (_: ToEngine<string>): void => {};
+  let toPage = (_: FromEngine): void => {};
+  let ended = (_: string): void => {};
+  let stopped = false;
+  const later = (work: () => void): void => void setTimeout(() => stopped || work(), 0);
+  serveModel<string>(
+    {
+      post: (message, transfer = []) => {
+        const copy = structuredClone(message, { transfer: [...transfer] });
+        later(() => toPage(copy));
+      },
+      onMessage: (take) => {
+        toHost = take;
+      },
+    },
+    open ?? (async () => standIn(done)),
+    () => ["one thread"],
+  );
+  const worker: EngineWorker<string> = {
+    post: (message) => {
+      const copy = structuredClone(message);
+      later(() => toHost(copy));
+    },
+    onMessage: (take) => {
+      toPage = take;
+    },
+    onEnd: (tell) => {
+      ended = tell;
+    },
+    stop: () => {
+      stopped = true;
+    },
+  };
+  const remembered = new Map<string, string>();
+  const store = {
+    read: async (name: string) => remembered.get(name) ?? null,
+    write: async (name: string, text: string) => void remembered.set(name, text),
+  };
+  const model = openWith(worker, "models/x", options, { base: "http://page/", store });
+  return { model, done, die: () => ended("the browser has ended it"), stopped: () => stopped };
+}
+
+const texts = async (pieces: AsyncIterable<{ readonly text: string }>): Promise<string[]> => {
+  const found: string[] = [];
+  for await (const { text } of pieces) found.push(text);
+  return found;
+};
+
+describe("a model in a worker", () => {
+  let closing: WorkerModel | null = null;
+  const opened = async (setup: Setup): Promise<WorkerModel> => {
+    closing = await setup.model;
+    return closing;
+  };
+  afterEach(async () => {
+    await closing?.close();
+    closing = null;
+  });
+
+  it("tells what it is, and answers calls", async () => {
+    const model = await opened(setUp());
+    expect(model).toMatchObject({ config: { model_type: "stand-in" }, context: 64, warnings: ["one thread"] });
+    expect(await model.tokenize("abc", true)).toEqual([1, 3]);
+    expect(await model.detokenize([4, 5])).toBe("4 5");
+    expect(await model.countTokens([{ role: "user", content: "x" }])).toBe(1);
+    expect(await model.logits([1, 2])).toEqual(Float32Array.of(1, 2));
+    expect(await model.stats()).toEqual({ context: 64 });
+  });
+
+  it("generates, and its sessions know their tokens", async () => {
+    const model = await opened(setUp());
+    const session = model.session();
+    expect(await texts(session.generate("A", { maxTokens: 2 }))).toEqual(["0", "1"]);
+    expect(session.tokens).toEqual([65, 0, 1]);
+    expect(await texts(session.generate([65, 0, 7], { maxTokens: 1 }))).toEqual(["0"]);
+    expect(session.tokens).toEqual([65, 0, 7, 0]);
+    const again = await model.restore(await session.save());
+    expect(again.tokens).toEqual([65, 0, 7, 0]);
+  });
+
+  it("tells warnings and turns, and sends a library's schemas as JSON Schema", async () => {
+    const heard: unknown[] = [];
+    const parameters = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => ({ value: 1 }),
+        jsonSchema: { input: () => ({ a: 1 }) },
+      },
+    } as const;
+    const chat = (await opened(setUp())).chat([], {
+      tools: [{ name: "f", parameters }],
+      onWarnings: (warnings) => heard.push(warnings),
+      onTurn: () => heard.push("turn"),
+    });
+    expect((await chat.next()).value).toEqual({ type: "text", text: '{"a":1}' });
+    expect(heard).toEqual([["it is only a stand-in"], "turn"]);
+    await chat.return!();
+  });
+
+  it("makes no more pieces than fit the window for a reader that does not read", async () => {
+    const setup = setUp();
+    const model = await opened(setup);
+    const pieces = model.session().generate("A", { maxTokens: 1000 });
+    for (let i = 0; i < 3; i++) expect((await pieces.next()).value).toMatchObject({ text: String(i) });
+    for (let i = 0; i < 20 * WINDOW; i++) await turn();
+    expect(setup.done.pieces).toBeLessThanOrEqual(WINDOW + 1);
+    expect(await texts(pieces)).toHaveLength(997); // and goes on when it is read
+    expect(setup.done.ended).toEqual(["done"]);
+  });
+
+  it("frees what a reader leaves, before the reader goes on", async () => {
+    const setup = setUp();
+    const model = await opened(setup);
+    for await (const _ of model.session().generate("A", { maxTokens: 1000 })) break;
+    expect(setup.done.ended).toHaveLength(1);
+    expect(setup.done.pieces).toBeLessThanOrEqual(WINDOW + 1);
+  });
+
+  it("aborts with the signal's own reason, read or unread", async () => {
+    const setup = setUp();
+    const model = await opened(setup);
+    for (const read of [true, false]) {
+      const controller = new AbortController();
+      const pieces = model.session().generate("A", { maxTokens: 1000, signal: controller.signal });
+      await pieces.next();
+      const next = read ? texts(pieces) : null;
+      const reason = new Error("enough");
+      controller.abort(reason);
+      await expect(next ?? texts(pieces)).rejects.toBe(reason);
+    }
+    expect(setup.done.ended).toHaveLength(2);
+    const controller = new AbortController();
+    const vector = model.embed([1], controller.signal);
+    controller.abort();
+    await expect(vector).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
+  });
+
+  const errors: readonly Error[] = [
+    new RequestError("bad", { code: "context_length_exceeded", overflow: { tokens: 9, context: 8 }, param: "prompt" }),
+    new HubError("gone", 404, {}, 3),
+    new WeightsError("no config.json"),
+    new MemoryError("too small"),
+    new BusyError("full"),
+    new DeviceError("no adapter"),
+    new HotsetError("other"),
+    new TypeError("a bug"),
+    new DOMException("aborted", "AbortError"),
+  ];
+  it.each(errors.map((error) => [error.name, error] as const))(
+    "%s keeps its class, message and details",
+    async (_, error) => {
+      const failing = setUp({}, () => Promise.reject(error));
+      const found = await failing.model.catch((thrown: unknown) => thrown);
+      expect(found).toBeInstanceOf(error.constructor);
+      expect(found).toMatchObject({ name: error.name, message: error.message, stack: error.stack });
+      if (error instanceof RequestError) expect(found).toMatchObject({ detail: error.detail });
+      if (error instanceof HubError) expect(found).toMatchObject({ status: 404, retryAfter: 3 });
+      expect(failing.stopped()).toBe(true);
+    },
+  );
+
+  it("throws a generation's error, and answers others afterwards", async () => {
+    const model = await opened(setUp());
+    const session = model.session();
+    await expect(texts(session.generate("fail"))).rejects.toThrow(new DeviceError("the device was lost"));
+    expect(await texts(session.generate("A"))).toEqual(["0", "1", "2"]);
+  });
+
+  it("that dies rejects all that waits, and all that is asked later", async () => {
+    const setup = setUp();
+    const model = await opened(setup);
+    const waiting = [texts(model.session().generate("A", { maxTokens: 1e6 })), model.embed([1]), model.stats()];
+    const results = Promise.allSettled(waiting);
+    setup.die();
+    for (const result of await results)
+      expect(result).toMatchObject({ status: "rejected", reason: expect.any(HotsetError) });
+    await expect(model.stats()).rejects.toThrow(/has ended: the browser has ended it; open the model again/);
+    expect(() => model.session()).toThrow(HotsetError);
+    expect(setup.stopped()).toBe(true);
+    await model.close();
+  });
+
+  it("rejects running generations when it is closed, and later calls", async () => {
+    const setup = setUp();
+    const model = await opened(setup);
+    const session = model.session();
+    const pieces = session.generate("A", { maxTokens: 1e6 });
+    await pieces.next();
+    const rest = texts(pieces).catch((error: unknown) => error);
+    await Promise.all([model.close(), model.close()]);
+    expect(await rest).toBeInstanceOf(RequestError);
+    expect(setup.done.closed && setup.stopped()).toBe(true);
+    await expect(model.stats()).rejects.toThrow(new RequestError("the model is closed"));
+    await expect(texts(session.generate("A"))).rejects.toThrow(RequestError);
+  });
+
+  it("refuses what cannot be sent, and says why", async () => {
+    const model = await opened(setUp());
+    const session = model.session();
+    const constraint = { mask: async () => null, accept: () => {}, ended: false, close: () => {} };
+    await expect(texts(session.generate("A", { constraint }))).rejects.toThrow(/constraint: .*responseFormat instead/);
+    const templateVariables = { f: () => 1 };
+    await expect(model.chat([], { templateVariables }).next()).rejects.toThrow(/chat: an argument cannot be sent/);
+    session.close();
+    await expect(texts(session.generate("A"))).rejects.toThrow("the session was closed");
+  });
+
+  it("reports progress while it opens, and remembers what the worker learns", async () => {
+    const steps: unknown[] = [];
+    const setup = setUp({ onProgress: (...step) => steps.push(step) }, async (_, { onProgress, onTuning }, store) => {
+      onProgress!(1, 2);
+      expect(onTuning).toBeUndefined();
+      await store.write("kernels", "fast");
+      expect(await store.read("kernels")).toBe("fast");
+      return standIn({ pieces: 0, ended: [], closed: false });
+    });
+    await opened(setup);
+    expect(steps).toEqual([[1, 2]]);
+  });
+
+  it("stops opening when the signal says so", async () => {
+    const controller = new AbortController();
+    const setup = setUp({ signal: controller.signal }, () => new Promise(() => {}));
+    const reason = new Error("enough");
+    controller.abort(reason);
+    await expect(setup.model).rejects.toBe(reason);
+    expect(setup.stopped()).toBe(true);
+  });
+
+  it("that does not start is a DeviceError", async () => {
+    const setup = setUp({}, () => new Promise(() => {}));
+    setup.die();
+    await expect(setup.model).rejects.toThrow(DeviceError);
+  });
+});

@@ -13,7 +13,7 @@ import { HUNG } from "./test/support/patience.ts";
 const compiledWorker = {
   name: "compiled-worker",
   transform(code: string, id: string): string | null {
-    const folder = /\/(src\/(?:backend\/cpu|grammar))\/node_\w*threads\.ts$/.exec(id)?.[1];
+    const folder = /\/(src\/(?:backend\/cpu|grammar|wiring))\/node_\w*threads\.ts$/.exec(id)?.[1];
     if (folder === undefined) return null;
     return code.replace(/"\.\/(node_\w*worker\.js)", import\.meta\.url/, (_, name: string) =>
       JSON.stringify(new URL(`dist/${folder}/${name}`, import.meta.url).href),

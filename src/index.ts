@@ -28,8 +28,11 @@ import {
   measureExperts as measure,
 } from "./wiring/measure.ts";
 import { cacheDirectory } from "./wiring/node_cache.ts";
+import { startNodeEngine } from "./wiring/node_engine_threads.ts";
 import { openModel, type Platform } from "./wiring/open.ts";
 import { type SharedBudget, shareBudget as share } from "./wiring/shared_budget.ts";
+import { openWith } from "./worker/remote.ts";
+import type { WorkerModel } from "./worker/types.ts";
 
 export type { PackableName as Precision } from "../kernels/formats/index.ts";
 export type * from "./engine/api.ts";
@@ -79,6 +82,7 @@ export {
   verifyQuantized,
 } from "./wiring/node_quantize.ts";
 export type { ModelNeed, SharedBudget } from "./wiring/shared_budget.ts";
+export type { WorkerModel } from "./worker/types.ts";
 
 /** The default budget: this share of the machine's (or the container's) memory. */
 const RAM_SHARE = 0.6;
@@ -143,6 +147,15 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   const { tokenizer } = options;
   const places = tokenizer === undefined ? options : { ...options, tokenizer: await placeOf(tokenizer) };
   return openModel(await placeOf(folder), places, platform());
+}
+
+/**
+ * Opens a model in a thread of its own, so that this one never computes: its event loop stays free.
+ * @throws as open(); HotsetError where the thread ends
+ */
+export async function openInWorker(folder: string, options: OpenOptions = {}): Promise<WorkerModel> {
+  checkFolder("openInWorker", folder);
+  return openWith(startNodeEngine(), folder, options, { base: "", store: NOTHING_KEPT });
 }
 
 /**

@@ -74,7 +74,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly
     paths: /^src\/engine\//,
     knows: ["ops", "formats", "model", "experts", "tokenizer", "chat", "grammar"],
   },
-  { name: "worker", paths: /^src\/worker\//, knows: ["engine"] },
+  { name: "worker", paths: /^src\/worker\//, knows: ["engine", "model"] },
   {
     name: "join",
     paths: /^src\/(wiring\/\w+|index|browser)\.ts$/,

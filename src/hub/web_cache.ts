@@ -98,6 +98,11 @@ export class PageRepo {
     return file?.size === size ? file : null;
   }
 
+  /** Where a file of files() is. */
+  async handle({ digest }: ListedFile): Promise<FileSystemFileHandle> {
+    return (await this.#blobs())!.getFileHandle(digest!.hex);
+  }
+
   /** Bytes of an unfinished download that are there. */
   async comeSoFar(hex: string, size: number): Promise<number> {
     const blobs = await this.#blobs();
@@ -167,6 +172,8 @@ async function inUse(repo: string, removal: Promise<void>): Promise<void> {
     await removal;
   } catch (error) {
     if ((error as DOMException).name !== "NoModificationAllowedError") throw error;
-    throw new HubError(`${repo} is being downloaded by a page: wait for it, or close it`, 0, { cause: error });
+    throw new HubError(`${repo} is in use: a page is downloading it, or has it open; wait for it, or close it`, 0, {
+      cause: error,
+    });
   }
 }

@@ -3,7 +3,7 @@
 
 import { HubError, RequestError, WeightsError } from "../errors.ts";
 import type { Opened } from "../weights/files.ts";
-import { namedFiles } from "../weights/web_files.ts";
+import { type HandledFile, handledFiles } from "../weights/web_files.ts";
 import { digestOfListed } from "./download.ts";
 import { HUB } from "./endpoint.ts";
 import { Hub } from "./hub.ts";
@@ -193,9 +193,11 @@ async function wholeModel(name: ModelName): Promise<Opened | null> {
   try {
     const { gguf, files } = await chooseFiles(name, [...there.keys()], (file) => there.get(file)!.text());
     const folder = gguf === null ? "" : gguf.slice(0, gguf.lastIndexOf("/") + 1);
-    const byName = new Map(files.map((file) => [file.path.slice(folder.length), there.get(file)!]));
+    const byName = new Map<string, HandledFile>();
+    for (const file of files)
+      byName.set(file.path.slice(folder.length), { file: there.get(file)!, handle: await repo.handle(file) });
     const label = `hf:${name.repo}${folder && `/${folder.slice(0, -1)}`}`;
-    return { files: namedFiles(byName, label), file: gguf?.slice(folder.length) ?? null };
+    return { files: handledFiles(byName, label), file: gguf?.slice(folder.length) ?? null };
   } catch (error) {
     if (error instanceof WeightsError) return null; // parts are missing
     throw error;

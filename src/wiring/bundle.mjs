@@ -2,9 +2,9 @@
 // web_engine_text.ts, compressed, so that the library needs no file that a bundler would have to
 // find.
 //
-// Run by `npm run build`, after what it is made from; the results are not committed. Nothing is done
-// where no source has changed. With --types, which `npm run check` says, an older script is left as
-// it is; the exit status then is 10.
+// Run by `npm run build`, after what it is made from; the results are not committed. Nothing is
+// done where no source has changed. With --types, which `npm run check` says, an older script is
+// left as it is; the exit status then is 10.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -29,7 +29,7 @@ if (existsSync(target) && existsSync(file)) {
   if (process.argv.includes("--types")) process.exit(10);
 }
 
-/** Tables of millions of bytes for checkpoints without a tokenizer file: pages open those by open(). */
+/** Tables of millions of bytes, for checkpoints without a tokenizer file. */
 const TABLES = /^gpt-tokenizer\/esm\/bpeRanks\//;
 const NO_TABLE =
   'throw new Error("the tables of tiktoken\'s encodings are not part of the worker: open the model with the option tokenizer, the address of a tokenizer.json")';

@@ -1,5 +1,5 @@
-// Starts the worker that has the engine, from a text that comes with the library or from an address,
-// and learns of its end.
+// Starts the worker that has the engine, from a text that comes with the library or from an
+// address, and learns of its end.
 
 import type { EngineWorker, FromEngine, FromScript, ToScript } from "../worker/protocol.ts";
 import type { Place } from "./web_open.ts";

@@ -1,5 +1,5 @@
-// The script of a page's worker that has the engine, and of the threads that it starts: which one it
-// is, its name says. One script, so that a page needs only one, as a text or as a file.
+// The script of a page's worker that has the engine, and of the threads that it starts: which one
+// it is, its name says. One script, so that a page needs only one, as a text or as a file.
 
 import { startWebWorker, textThread } from "../backend/cpu/web_threads.ts";
 import { createWorker, type WorkerMessage } from "../backend/cpu/worker.ts";

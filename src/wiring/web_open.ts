@@ -7,7 +7,7 @@ import type { OpenOptions } from "../engine/api.ts";
 import type { Model } from "../engine/model.ts";
 import { pulledFiles } from "../hub/web_pull.ts";
 import type { Files, Opened } from "../weights/files.ts";
-import { httpFolderOrFile, pickedFiles } from "../weights/web_files.ts";
+import { httpFolderOrFile, openHandle, pickedFiles } from "../weights/web_files.ts";
 import { openModel, type Platform, type PlatformGpu } from "./open.ts";
 
 /** The default budget: a tab's heap ends at 4 GiB. */
@@ -21,25 +21,38 @@ async function webGpu(): Promise<PlatformGpu | null> {
   return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
 }
 
-/** A URL, the name of a model that pull() has downloaded, picked files, or a Files of your own. */
-export type Place = string | readonly File[] | Files;
+/**
+ * A URL, the name of a model that pull() has downloaded, picked files, a handle of a folder or a
+ * file, or a Files of your own.
+ */
+export type Place = string | readonly File[] | FileSystemDirectoryHandle | FileSystemFileHandle | Files;
 
 /** As OpenOptions in Node, but for where files are. */
 export interface PageOptions extends Omit<OpenOptions, "tokenizer"> {
   /**
-   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), a name, or those files,
-   * whose tokenizer and chat templates are used in place of the model's own.
+   * The URL of a folder or a file (tokenizer.json, tokenizer.model, GGUF), a name, those files, or
+   * a handle of either, whose tokenizer and chat templates are used in place of the model's own.
    */
   readonly tokenizer?: Place;
 }
 
-function filesOf(place: readonly File[] | Files): Files {
-  return "read" in place ? place : pickedFiles(place);
+type Given = Exclude<Place, string>;
+
+async function openedOf(place: Given): Promise<Opened> {
+  if ("read" in place) return { files: place, file: null };
+  return "kind" in place ? openHandle(place) : { files: pickedFiles(place), file: null };
 }
 
 /** A file that was picked alone counts whatever its name is. */
-function openedOf(place: readonly File[] | Files): Opened {
-  return { files: filesOf(place), file: "read" in place || place.length !== 1 ? null : place[0]!.name };
+async function tokenizerOf(place: Given): Promise<Opened> {
+  const opened = await openedOf(place);
+  return { ...opened, file: "length" in place && place.length === 1 ? place[0]!.name : opened.file };
+}
+
+/** In messages. */
+function labelOf(place: Given): string {
+  if ("read" in place) return place.label;
+  return "kind" in place ? place.name : "picked files";
 }
 
 /** What differs between a page and a worker. */
@@ -51,14 +64,13 @@ export interface WebHost extends Pick<Platform, "startWorker" | "startGrammarWor
 /** Opens a model. @throws WeightsError, MemoryError, DeviceError, RequestError as open() in Node */
 export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, host: WebHost): Promise<Model> {
   const { base, ...own } = host;
-  const given = typeof weights === "string" ? null : filesOf(weights);
   // A worker that was made from a text has no address that others could be below.
   const absolute = (url: string): string => (base === undefined ? url : new URL(url, base).href);
   const placeOf = async (text: string): Promise<Opened> =>
     (await pulledFiles(text)) ?? httpFolderOrFile(absolute(text));
   const platform: Platform = {
-    files: async (text) => (given ? { files: given, file: null } : placeOf(text)),
-    tokenizer: async (text) => (typeof tokenizer === "object" ? openedOf(tokenizer) : placeOf(text)),
+    files: async (text) => (typeof weights === "string" ? placeOf(text) : openedOf(weights)),
+    tokenizer: async (text) => (typeof tokenizer === "object" ? tokenizerOf(tokenizer) : placeOf(text)),
     gpu: webGpu,
     mayHaveGpu: true,
     ram: DEFAULT_RAM,
@@ -70,5 +82,5 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
     identity: (where) => where,
   };
   const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
-  return openModel(given?.label ?? (weights as string), { ...options, ...other }, platform);
+  return openModel(typeof weights === "string" ? weights : labelOf(weights), { ...options, ...other }, platform);
 }

@@ -75,7 +75,8 @@ export function serveModel<Place>(
         store,
       );
       host = new Host(model, port);
-      const { config, architecture } = model;
+      const { config } = model;
+      const { stored, ...architecture } = model.architecture; // formats are functions, too
       const about: About = { config, architecture, context: model.stats().context, warnings: warnings(model) };
       port.post({ type: "opened", about });
     } catch (error) {

@@ -1,5 +1,6 @@
 // The page's side of the messages: calls that wait for their answer, and streams that are read.
 
+import { onAbort } from "../abort.ts";
 import { abortReason, HotsetError, RequestError } from "../errors.ts";
 import { errorOf, type Failure } from "./failure.ts";
 import type { Calls, EngineWorker, FromEngine, Streams, ToEngine, Tokens } from "./protocol.ts";
@@ -81,7 +82,7 @@ export class Link {
     signal?.throwIfAborted();
     const id = ++this.#count;
     const stop = (): void => this.#worker.post({ type: "stop", id });
-    signal?.addEventListener("abort", stop, { once: true });
+    const stay = onAbort(signal, stop);
     try {
       return await new Promise<ReturnType<Calls[Name]>>((resolve, reject) => {
         this.#ask(
@@ -97,7 +98,7 @@ export class Link {
     } catch (error) {
       throw signal?.aborted && !this.#over ? abortReason(signal) : error;
     } finally {
-      signal?.removeEventListener("abort", stop);
+      stay();
     }
   }
 
@@ -138,7 +139,7 @@ export class Link {
       },
       name,
     );
-    signal?.addEventListener("abort", stop, { once: true });
+    const stay = onAbort(signal, stop);
     let taken = 0;
     try {
       for (;;) {
@@ -158,7 +159,7 @@ export class Link {
         return;
       }
     } finally {
-      signal?.removeEventListener("abort", stop);
+      stay();
       // The reader has left: what the stream holds is free before the reader goes on.
       if (end === null && !this.#over) {
         stop();
@@ -171,7 +172,7 @@ export class Link {
     if (!this.#over) this.#worker.post({ type: "closeSession", session });
   }
 
-  /** @throws RequestError for options that cannot be sent, such as functions; why the engine ended */
+  /** @throws RequestError for options that cannot be sent; why the engine has ended */
   #ask(id: number, message: ToEngine, waiting: Waiting, name: string): void {
     if (this.#over) throw this.#over;
     post(this.#worker, message, name);

@@ -5,6 +5,7 @@ import type { ModelStats, OpenOptions, Piece, RouteStep } from "../engine/api.ts
 import type { ChatMessage, ChatOptions } from "../engine/chat_api.ts";
 import type { ChatEvent } from "../engine/events.ts";
 import type { Model } from "../engine/model_api.ts";
+import type { Architecture } from "../model/family.ts";
 import type { Failure } from "./failure.ts";
 
 /** Options that are neither functions nor signals. */
@@ -24,7 +25,8 @@ export interface Opening<Place> {
 }
 
 /** What the page knows of an open model. */
-export interface About extends Pick<Model, "config" | "architecture"> {
+export interface About extends Pick<Model, "config"> {
+  readonly architecture: Omit<Architecture, "stored">;
   readonly context: number;
   readonly warnings: readonly string[];
 }

@@ -1,5 +1,6 @@
 // Opens a model in a worker, and follows the worker until it ends.
 
+import { onAbort } from "../abort.ts";
 import type { OpenOptions } from "../engine/api.ts";
 import { abortReason, DeviceError, HotsetError } from "../errors.ts";
 import { errorOf } from "./failure.ts";
@@ -48,6 +49,7 @@ export function openWith<Place>(
       reject(error);
     };
     const abort = (): void => fail(abortReason(signal!));
+    const stay = onAbort(signal, abort);
     const take = (message: FromEngine): void => {
       switch (message.type) {
         case "progress":
@@ -66,11 +68,11 @@ export function openWith<Place>(
           break;
         case "opened":
           opened = true;
-          signal?.removeEventListener("abort", abort);
+          stay();
           resolve(workerModel(link, message.about));
           break;
         case "notOpened":
-          signal?.removeEventListener("abort", abort);
+          stay();
           fail(errorOf(message.failure));
           break;
         default:
@@ -79,7 +81,7 @@ export function openWith<Place>(
     };
     worker.onMessage(take);
     worker.onEnd((reason) => {
-      signal?.removeEventListener("abort", abort);
+      stay();
       if (opened) fail(new HotsetError(`the worker that computes has ended: ${reason}; open the model again`));
       else fail(new DeviceError(`the model cannot be opened in a worker: ${reason}`));
     });
@@ -87,7 +89,6 @@ export function openWith<Place>(
       abort();
       return;
     }
-    signal?.addEventListener("abort", abort, { once: true });
     try {
       post(worker as EngineWorker<unknown>, { type: "open", opening }, "openInWorker()");
     } catch (error) {

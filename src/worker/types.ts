@@ -5,6 +5,7 @@ import type { ChatMessage, ChatOptions } from "../engine/chat_api.ts";
 import type { ChatEvent } from "../engine/events.ts";
 import type { Model } from "../engine/model_api.ts";
 import type { ChatInput } from "../engine/schemas.ts";
+import type { Architecture } from "../model/family.ts";
 
 /**
  * A loaded model in a worker of its own. Close it when done: that ends the worker and gives all of
@@ -12,7 +13,9 @@ import type { ChatInput } from "../engine/schemas.ts";
  * promises. `constraint` of GenerateOptions cannot be sent; chat() and complete() take
  * `responseFormat` instead.
  */
-export interface WorkerModel extends Pick<Model, "config" | "architecture"> {
+export interface WorkerModel extends Pick<Model, "config"> {
+  /** What it is made of, in this engine's letters, but for the formats of a file. */
+  readonly architecture: Omit<Architecture, "stored">;
   /** Positions that a prompt and its answer may take. */
   readonly context: number;
   /**

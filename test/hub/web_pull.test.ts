@@ -230,7 +230,7 @@ describe.skipIf(noChromium)(titled("models of the hub in a page", noChromium), (
     expect(await pull(REPO, {}, other)).toMatch(
       /^HubError: .* another page is writing it: wait for that one, or close it$/,
     );
-    expect(await callIn(other, "remove", REPO)).toMatch(/^HubError: acme\/moe is being downloaded by a page: wait/);
+    expect(await callIn(other, "remove", REPO)).toMatch(/^HubError: acme\/moe is in use: a page is downloading it/);
     await other.close();
     await call("abort");
     expect(await first).toBe("Error: enough");

@@ -134,7 +134,8 @@ describe.skipIf(skip)(titled("bundlers without settings, in Chromium", skip), ()
     page.evaluate(`${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<T>;
 
   /**
-   * Asks the application in a page everything, and holds its answers against Node's.
+   * Asks the application in a page everything, and again in a worker, and holds its answers against
+   * Node's.
    * Returns its threads.
    */
   async function ask(page: Page): Promise<number> {
@@ -144,6 +145,10 @@ describe.skipIf(skip)(titled("bundlers without settings, in Chromium", skip), ()
       expect(said(events), name).toEqual(wanted.get(name));
     }
     await call(page, "close");
+    const names = ["a text", "JSON by a schema"] as const;
+    const questions = names.map((name) => QUESTIONS[name]);
+    const answers = await call<ChatEvent[][]>(page, "inWorker", OPTIONS, MESSAGES, questions);
+    for (const [i, events] of answers.entries()) expect(said(events), names[i]).toEqual(wanted.get(names[i]!));
     return threads;
   }
 

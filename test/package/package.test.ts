@@ -31,7 +31,7 @@ function libraryExample(): string {
 }
 
 const PAGE = `
-import { type Files, open } from "hotset";
+import { type Files, open, openInWorker, type WorkerModel } from "hotset";
 import { open as openThere } from "hotset/browser";
 import { promptApi } from "hotset/prompt";
 declare const picked: readonly File[];
@@ -42,6 +42,11 @@ for (const model of [await open(picked), await open(files), await openThere("/mo
   document.title = text;
   await model.close();
 }
+const inWorker: WorkerModel = await openInWorker(picked, { onProgress: (done, total) => console.log(done / total) });
+for await (const { text } of inWorker.session().generate("Once", { maxTokens: 4 })) document.body.append(text);
+const { backend } = await inWorker.stats();
+document.title = [backend.backend, ...inWorker.warnings].join(" ");
+await inWorker.close();
 `;
 
 const registry = execute(root, "npm", "ping", "--fetch-retries=0", "--fetch-timeout=10000").status === 0;

@@ -33,7 +33,7 @@ export const QUESTIONS: Readonly<Record<string, ChatOptions>> = {
  */
 export function application(entry: string, adapter = (name: string) => `${entry}/${name}`): string {
   return `
-  import { open } from ${JSON.stringify(entry)};
+  import { open, openInWorker } from ${JSON.stringify(entry)};
   import { hotset } from ${JSON.stringify(adapter("ai"))};
   import { promptApi } from ${JSON.stringify(adapter("prompt"))};
   let model = null;
@@ -66,6 +66,17 @@ export function application(entry: string, adapter = (name: string) => `${entry}
     const prompt = [{ role: "system", content: system }, { role: "user", content: [{ type: "text", text }] }];
     const { content } = await hotset(model).doGenerate({ prompt, temperature: 0, maxOutputTokens });
     return [streamed, content[0].text];
+  };
+  globalThis.inWorker = async (options, messages, questions) => {
+    const model = await openInWorker(location.origin + "/models/tales", options);
+    const answers = [];
+    for (const question of questions) {
+      const events = [];
+      for await (const event of model.chat(messages, question)) events.push(event);
+      answers.push(events);
+    }
+    await model.close();
+    return answers;
   };
   globalThis.close = () => model.close();
   globalThis.ready = true;

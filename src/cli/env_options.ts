@@ -10,6 +10,9 @@ import { readTextFile } from "./text_file.ts";
  */
 const NEVER_EMPTY: ReadonlySet<string> = new Set(["HOTSET_API_KEY", "HOTSET_API_KEY_FILE"]);
 const PREFIX = "HOTSET_";
+/** Values of a variable whose option takes none. */
+const TRUE = /^\s*(?:1|true|yes|on)\s*$/i;
+const FALSE = /^\s*(?:0|false|no|off)\s*$/i;
 /** What a file cannot set: itself, and the other name of an option. */
 const NOT_IN_FILES: readonly string[] = ["--config", "--help", "--rope-freq-base"];
 const MOST_BYTES = 1_000_000;
@@ -24,7 +27,17 @@ export class EnvCommand extends Command {
     const unset = value?.trim() === "" && !NEVER_EMPTY.has(name);
     // Kubernetes sets this variable to an address in pods beside a service named "hotset".
     const address = name === "HOTSET_PORT" && value !== undefined && /^[a-z]+:\/\//.test(value);
-    return super.addOption(unset || address ? option : option.env(name));
+    if (value === undefined || unset || address) return super.addOption(option);
+    const isFlag = !option.required && !option.optional;
+    if (!isFlag || TRUE.test(value)) return super.addOption(option.env(name));
+    if (!FALSE.test(value)) {
+      // commander would take any text for true
+      const wrong = `option '${option.flags}' value '${value}' from env '${name}' is invalid. Expected true or false.`;
+      return super.addOption(option.env(name)).on(`optionEnv:${option.name()}`, () => this.error(`error: ${wrong}`));
+    }
+    super.addOption(option);
+    const attribute = option.attributeName(); // as it is, whatever the file says
+    return this.setOptionValueWithSource(attribute, this.getOptionValue(attribute), "env");
   }
 
   /**

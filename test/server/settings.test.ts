@@ -13,7 +13,8 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { EnvCommand } from "../../src/cli/env_options.ts";
 import { addServe } from "../../src/cli/serve.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
@@ -69,6 +70,33 @@ describe("--config", () => {
     expect(await status({ HOTSET_NO_ACTIVITY: "1" })).toBe(404);
     expect(await status({ HOTSET_ACTIVITY: join(kept, "counts") })).toBe(200);
     expect(readdirSync(join(kept, "counts"))).toHaveLength(1);
+  });
+
+  it.each<[string, boolean | string]>([
+    ["1", true],
+    ["True", true],
+    ["false", false],
+    ["0", false],
+    ["off", false],
+    ["", true], // as unset: the file's
+    ["maybe", "error: option '--allow-pull' value 'maybe' from env 'HOTSET_ALLOW_PULL' is invalid. Expected true or"],
+  ])("a variable of an option without a value: %j", async (value, expected) => {
+    vi.stubEnv("HOTSET_ALLOW_PULL", value);
+    vi.stubEnv("HOTSET_NO_ACTIVITY", value);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const command = new EnvCommand("serve").exitOverride().configureOutput({ writeErr() {} });
+    command.option("--allow-pull").option("--no-activity");
+    if (typeof expected === "string") {
+      expect(() => command.parse([], { from: "user" })).toThrow(expected);
+      return;
+    }
+    command.parse([], { from: "user" });
+    await command.readConfig(fileOf({ "allow-pull": true, "no-activity": true }));
+    expect(command.opts()).toMatchObject({ activity: !expected });
+    expect(command.opts().allowPull ?? false).toBe(expected);
+    if (value !== "false") return;
+    command.parse(["--allow-pull"], { from: "user" }); // the command line counts more
+    expect(command.opts().allowPull).toBe(true);
   });
 
   it.each<[unknown, RegExp]>([

@@ -5,7 +5,10 @@ import type { Model } from "../../src/engine/model.ts";
 import { openTales } from "../server/real.ts";
 import { noChromium } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
+import { PATIENT } from "../support/patience.ts";
 import { axeFinds, hostPage, type PageHost } from "./open_page.ts";
+
+const poll = <T>(read: () => T | Promise<T>) => expect.poll(read, PATIENT);
 
 describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), () => {
   let model: Model;
@@ -21,13 +24,11 @@ describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), ()
 
   it("answers, and asks no other host", async () => {
     const { page, problems } = await host.visit();
-    await page.getByRole("textbox", { name: "Message" }).fill("Once upon a time");
+    await page.getByRole("spinbutton", { name: "Most tokens" }).fill("40");
+    await page.getByRole("textbox", { name: "Message", exact: true }).fill("Once upon a time");
     await page.keyboard.press("Enter");
-    await page
-      .getByText(/\w+ \w+ \w+/)
-      .last()
-      .waitFor();
-    await expect.poll(() => page.locator(".message.assistant").innerText()).toMatch(/\w+ \w+ \w+/);
+    await poll(() => page.locator(".message.assistant").innerText()).toMatch(/tokens\/s/);
+    expect(await page.locator(".message.assistant .markdown").innerText()).toMatch(/\w/);
     expect(await axeFinds(page)).toEqual([]);
     expect(problems).toEqual([]);
   });

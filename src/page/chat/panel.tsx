@@ -1,76 +1,161 @@
-// The chat: a conversation with the chosen model.
+// The chat panel: kept conversations, the one in view, and its parameters.
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
-import { EngineError, type Message } from "../engine.ts";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { PageEngine, ParameterRule } from "../engine.ts";
 import type { PanelProps } from "../panel.ts";
+import { useStore } from "../store.ts";
+import { Composer } from "./composer.tsx";
+import { type Controller, createController } from "./controller.ts";
+import { branchOf } from "./conversation.ts";
+import { type Library, openLibrary } from "./library.ts";
+import { SettingsPanel } from "./settings_panel.tsx";
+import { ShortcutList, useShortcuts } from "./shortcuts.tsx";
+import { Sidebar } from "./sidebar.tsx";
+import { STARTERS } from "./starters.ts";
+import { Thread } from "./thread.tsx";
 
-export function ChatPanel({ engine, model }: PanelProps): JSX.Element {
-  const [messages, setMessages] = useState<readonly Message[]>([]);
-  const [text, setText] = useState("");
-  const [stop, setStop] = useState<AbortController | null>(null);
-  const [failure, setFailure] = useState<string | null>(null);
-  const send = async (): Promise<void> => {
-    if (model === null || text.trim() === "") return;
-    const asked: Message[] = [...messages, { role: "user", content: text }];
-    const controller = new AbortController();
-    setText("");
-    setFailure(null);
-    setStop(controller);
-    setMessages(asked);
-    let answer = "";
-    try {
-      for await (const event of engine.chat({ model: model.id, messages: asked, sampling: {} }, controller.signal)) {
-        if (event.type === "text") answer += event.text;
-        setMessages([...asked, { role: "assistant", content: answer }]);
-      }
-    } catch (error) {
-      if (!controller.signal.aborted) setFailure(error instanceof EngineError ? error.message : String(error));
-    }
-    setStop(null);
+export function ChatPanel(props: PanelProps): JSX.Element | null {
+  const [library, setLibrary] = useState<Library | null>(null);
+  useEffect(() => void openLibrary().then(setLibrary), []);
+  return library === null ? null : <Chat {...props} library={library} />;
+}
+
+function Chat({ engine, model, library, shown }: PanelProps & { readonly library: Library }): JSX.Element {
+  const controller = useMemo(() => createController(engine, library), [engine, library]);
+  const conversation = useStore(controller.conversation);
+  const busy = useStore(controller.live) !== null;
+  const complaint = useStore(controller.complaint);
+  const rules = useRules(engine, model?.id ?? null, model?.state === "ready");
+  const [drawer, openDrawer] = useState<"list" | "settings" | null>(null);
+  const [draft, setDraft] = useState<{ readonly text: string } | null>(null);
+  const [listing, listShortcuts] = useState(false);
+  const root = useRef<HTMLDivElement>(null);
+  controller.model = model?.id ?? null;
+  // A model without a chat template can only continue texts.
+  useEffect(() => {
+    const now = controller.conversation.get();
+    if (model?.chatTemplate !== undefined && now.nodes.size === 0)
+      controller.begin(model.chatTemplate ? "chat" : "text");
+  }, [model?.id, model?.chatTemplate]);
+  const editLast = (): void => {
+    const all = root.current?.querySelectorAll<HTMLElement>(".message.user");
+    const button = [...(all?.[all.length - 1]?.querySelectorAll("button") ?? [])].find(
+      (one) => one.textContent === "Edit",
+    );
+    button?.click();
   };
+  const last = branchOf(conversation).findLast(({ message }) => message.role === "assistant");
+  useShortcuts(shown, {
+    stop: () => (busy ? controller.stop() : openDrawer(null)),
+    begin: () => controller.begin(conversation.kind),
+    regenerate: () => last && !busy && controller.regenerate(last),
+    message: () => root.current?.querySelector<HTMLElement>("#message")?.focus(),
+    list: () => openDrawer(drawer === "list" ? null : "list"),
+    settings: () => openDrawer(drawer === "settings" ? null : "settings"),
+    shortcuts: () => listShortcuts(true),
+  });
+  const { kind, settings } = conversation;
+  const blocked = model === null ? "There is no model" : null;
   return (
-    <div class="chat">
-      <div class="thread">
-        {messages.map(({ role, content }, i) => (
-          <div key={i} class={`message ${role}`}>
-            {content}
+    <div ref={root} class={`chat ${drawer === null ? "" : `drawer-${drawer}`}`}>
+      <nav class="sidebar" aria-label="Conversations">
+        <Sidebar controller={controller} library={library} chosen={() => openDrawer(null)} />
+      </nav>
+      <section class="center" aria-label="Chat">
+        <div class="tools-line">
+          <button
+            type="button"
+            class="only-narrow"
+            aria-expanded={drawer === "list"}
+            onClick={() => openDrawer(drawer === "list" ? null : "list")}
+          >
+            Chats
+          </button>
+          <span class="title">{conversation.title}</span>
+          <button type="button" class="quiet-button" onClick={() => listShortcuts(true)}>
+            Shortcuts
+          </button>
+          <button
+            type="button"
+            class="only-narrow"
+            aria-expanded={drawer === "settings"}
+            onClick={() => openDrawer(drawer === "settings" ? null : "settings")}
+          >
+            Parameters
+          </button>
+        </div>
+        {conversation.nodes.size === 0 ? (
+          <div class="thread starters">
+            <h2>{kind === "chat" ? "What would you like to know?" : "Write a beginning"}</h2>
+            <ul>
+              {STARTERS[kind].map(({ title, text }) => (
+                <li key={title}>
+                  <button type="button" onClick={() => setDraft({ text })}>
+                    <strong>{title}</strong>
+                    <span>{text}</span>
+                  </button>
+                </li>
+              ))}
+            </ul>
           </div>
-        ))}
-        {failure !== null && (
+        ) : (
+          <Thread conversation={conversation} controller={controller} />
+        )}
+        {complaint !== null && (
           <p class="failure" role="alert">
-            {failure}
+            {complaint}
           </p>
         )}
-      </div>
-      <form
-        class="composer"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void send();
-        }}
-      >
-        <textarea
-          aria-label="Message"
-          rows={2}
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-            event.preventDefault();
-            void send();
-          }}
+        <Composer
+          kind={kind}
+          busy={busy}
+          blocked={blocked}
+          draft={draft}
+          send={controller.send}
+          stop={controller.stop}
+          editLast={editLast}
         />
-        {stop === null ? (
-          <button type="submit" class="primary">
-            Send
-          </button>
-        ) : (
-          <button type="button" onClick={() => stop.abort()}>
-            Stop
-          </button>
-        )}
-      </form>
+        <Announcer controller={controller} />
+      </section>
+      <aside class="side" aria-label="Parameters">
+        <SettingsPanel kind={kind} settings={settings} rules={rules} change={controller.set} />
+      </aside>
+      {drawer !== null && <button type="button" class="scrim" aria-label="Close" onClick={() => openDrawer(null)} />}
+      {listing && <ShortcutList close={() => listShortcuts(false)} />}
     </div>
+  );
+}
+
+/** The model's rules, read again when it is loaded. */
+function useRules(engine: PageEngine, id: string | null, ready: boolean): readonly ParameterRule[] {
+  const [rules, setRules] = useState<readonly ParameterRule[]>([]);
+  useEffect(() => {
+    if (id === null) return;
+    const left = new AbortController();
+    // Where they cannot be read, the list of models says why.
+    engine.parameters(id, left.signal).then(setRules, () => {});
+    return () => left.abort();
+  }, [engine, id, ready]);
+  return rules;
+}
+
+/** Most characters of an answer that are read out. */
+const MOST_READ = 2000;
+
+/** Says to a screen reader that an answer has begun, and reads it when it is there. */
+function Announcer({ controller }: { readonly controller: Controller }): JSX.Element {
+  const live = useStore(controller.live);
+  const conversation = useStore(controller.conversation);
+  const [begun, setBegun] = useState<string | null>(null);
+  useEffect(() => {
+    if (live !== null) setBegun(live.id);
+  }, [live?.id]);
+  const node = begun === null ? undefined : conversation.nodes.get(begun);
+  const said = live !== null ? "The model answers." : (node?.end && node.message.content.slice(0, MOST_READ)) || "";
+  return (
+    <p class="hidden" role="status" aria-live="polite">
+      {said}
+    </p>
   );
 }

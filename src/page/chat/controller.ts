@@ -1,0 +1,238 @@
+// What a person can do with the conversation in view. Every change is kept at once.
+
+import type { Message, PageEngine, TokenShare } from "../engine.ts";
+import { createStore, type Store } from "../store.ts";
+import { answered } from "./answering.ts";
+import {
+  branchOf,
+  type Conversation,
+  type Kind,
+  type Node,
+  newConversation,
+  newId,
+  openCalls,
+  showing,
+  withNode,
+} from "./conversation.ts";
+import type { Head, Library } from "./library.ts";
+import { requestOf } from "./requests.ts";
+import { PLAIN, type Settings, SettingsError } from "./settings.ts";
+import { chosenInstead } from "./token_choice.ts";
+
+/** While an answer is written it is kept so often. */
+const KEEP_MS = 2000;
+
+type AssistantMessage = Extract<Message, { role: "assistant" }>;
+
+export interface Controller {
+  readonly conversation: Store<Conversation>;
+  /** The answer that is being written, which the conversation has as it began; null: none. */
+  readonly live: Store<Node | null>;
+  /** What the person must mend before a request can be made; null: nothing. */
+  readonly complaint: Store<string | null>;
+  readonly heads: Store<readonly Head[]>;
+  /** The model that answers. */
+  model: string | null;
+  begin(kind: Kind): void;
+  open(id: string): Promise<void>;
+  rename(id: string, title: string): Promise<void>;
+  remove(id: string): Promise<void>;
+  /** Keeps conversations that were imported, and opens the first. */
+  add(conversations: readonly Conversation[]): Promise<void>;
+  set(settings: Partial<Settings>): void;
+  /** Appends the person's message, in a text the beginning. Returns whether it is answered. */
+  send(text: string): boolean;
+  stop(): void;
+  /** Answers the message before `node` once more, as a branch. */
+  regenerate(node: Node): void;
+  /** Another text in place of a message's, as a branch; a person's message is then answered. */
+  edit(node: Node, text: string): void;
+  /** Goes on with an answer where it ended. */
+  goOn(node: Node): void;
+  /** Another token in place of an answer's, and on from there, as a branch. */
+  choose(node: Node, at: number, choice: TokenShare): void;
+  /** Results of the open calls by the calls' ids; the model then goes on. */
+  giveResults(results: ReadonlyMap<string, string>): void;
+  /** Brings the branch of a message into view. */
+  show(node: Node): void;
+}
+
+/** @param usual settings of new conversations */
+export function createController(engine: PageEngine, library: Library, usual: Settings = PLAIN): Controller {
+  const conversation = createStore(newConversation("chat", usual));
+  const live = createStore<Node | null>(null);
+  const complaint = createStore<string | null>(null);
+  const heads = createStore<readonly Head[]>([]);
+  let stopping: AbortController | null = null;
+
+  const list = async (): Promise<void> => heads.set(await library.heads());
+  const keep = async (one: Conversation): Promise<void> => {
+    if (one.nodes.size === 0) return;
+    try {
+      await library.save(one);
+      await list();
+    } catch (error) {
+      complaint.set(`This conversation could not be kept: ${(error as Error).message}. Export it, or free some space.`);
+    }
+  };
+  const change = (next: Conversation): void => {
+    conversation.set(next);
+    void keep(next);
+  };
+  library.follow(() => void list());
+  void list();
+
+  /** Writes the answer that begins as `start`. */
+  async function write(start: Node): Promise<void> {
+    if (controller.model === null || live.get() !== null) return;
+    const begun = withNode(conversation.get(), start);
+    const branch = branchOf(begun);
+    const isNew = start.message.content === "" && (start.message as AssistantMessage).reasoning === undefined;
+    const abort = new AbortController();
+    let kept = performance.now();
+    try {
+      const request = requestOf(begun, isNew ? branch.slice(0, -1) : branch, controller.model);
+      complaint.set(null);
+      stopping = abort;
+      live.set(start);
+      change(begun);
+      const onChange = (node: Node): void => {
+        if (stopping !== abort) return; // another conversation is in view
+        live.set(node);
+        if (performance.now() - kept < KEEP_MS) return;
+        kept = performance.now();
+        void keep(withNode(begun, node));
+      };
+      const node = await answered({ node: start, request, engine, signal: abort.signal, onChange });
+      // The person may have opened another conversation in the meantime.
+      const now = conversation.get();
+      if (now.id === begun.id) change({ ...withNode(now, node), leaf: now.leaf });
+      else void keep(withNode(begun, node));
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      complaint.set(error.message);
+    } finally {
+      if (stopping === abort) {
+        stopping = null;
+        live.set(null);
+      }
+    }
+  }
+
+  const nodeOf = (parent: string | null, message: Message): Node => ({
+    id: newId(),
+    parent,
+    created: Date.now(),
+    message,
+  });
+  const answer = (parent: string): void => void write(nodeOf(parent, { role: "assistant", content: "" }));
+  const copyOf = (node: Node): Node => {
+    const { end: _, ...rest } = node;
+    return { ...rest, id: newId(), created: Date.now() };
+  };
+  /** Whether a request could be made of the settings. */
+  const sound = (): boolean => {
+    try {
+      requestOf(conversation.get(), [], controller.model ?? "");
+      return true;
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      complaint.set(error.message);
+      return false;
+    }
+  };
+  const leave = (): void => {
+    stopping?.abort();
+    stopping = null;
+    live.set(null);
+    complaint.set(null);
+  };
+
+  const controller: Controller = {
+    conversation,
+    live,
+    complaint,
+    heads,
+    model: null,
+    begin(kind) {
+      leave();
+      conversation.set(newConversation(kind, conversation.get().settings));
+    },
+    async open(id) {
+      const found = await library.load(id);
+      if (found === null) return list();
+      leave();
+      conversation.set(found);
+    },
+    async rename(id, title) {
+      const now = conversation.get();
+      const found = now.id === id ? now : await library.load(id);
+      if (found === null) return;
+      const next = { ...found, title };
+      if (now.id === id) conversation.set(next);
+      await keep(next);
+    },
+    async remove(id) {
+      if (conversation.get().id === id) controller.begin(conversation.get().kind);
+      await library.remove(id);
+      await list();
+    },
+    async add(conversations) {
+      for (const one of conversations) await library.save(one);
+      await list();
+      if (conversations[0] !== undefined) await controller.open(conversations[0].id);
+    },
+    set(settings) {
+      const now = conversation.get();
+      complaint.set(null);
+      change({ ...now, settings: { ...now.settings, ...settings } });
+    },
+    send(text) {
+      if (text === "" || live.get() !== null || controller.model === null || !sound()) return false;
+      const now = conversation.get();
+      const open = openCalls(branchOf(now));
+      if (open.length > 0) {
+        complaint.set("The model waits for the results of its calls: give them, or edit your message.");
+        return false;
+      }
+      const node = nodeOf(now.kind === "text" ? null : now.leaf, { role: "user", content: text });
+      change(withNode(now, node));
+      answer(node.id);
+      return true;
+    },
+    stop: () => stopping?.abort(),
+    regenerate(node) {
+      if (node.parent !== null && sound()) answer(node.parent);
+    },
+    edit(node, text) {
+      if (live.get() !== null || !sound()) return;
+      const { tokens: _, tokensFrom: __, ...copy } = copyOf(node);
+      const next = { ...copy, message: { ...node.message, content: text } };
+      change(withNode(conversation.get(), next));
+      if (node.message.role === "user") answer(next.id);
+    },
+    goOn: (node) => void write(copyOf(node)),
+    choose(node, at, choice) {
+      const next = chosenInstead(node, at, choice);
+      if (next === null || live.get() !== null) return;
+      // The token that ends an answer: there is nothing to go on with.
+      if (choice.bytes.length === 0) change(withNode(conversation.get(), ended(copyOf(next), node)));
+      else void write(copyOf(next));
+    },
+    giveResults(results) {
+      let now = conversation.get();
+      if (live.get() !== null) return;
+      for (const { id } of openCalls(branchOf(now)))
+        now = withNode(now, nodeOf(now.leaf, { role: "tool", callId: id, content: results.get(id) ?? "" }));
+      if (now.leaf === null) return;
+      change(now);
+      answer(now.leaf);
+    },
+    show: (node) => change(showing(conversation.get(), node.id)),
+  };
+  return controller;
+}
+
+function ended(node: Node, from: Node): Node {
+  return { ...node, end: { model: from.end?.model ?? "", reason: "stop" } };
+}

@@ -63,6 +63,10 @@ const STARTS = [
   [HOST, "--list", ...SUITES],
 ];
 
+interface PackageJson {
+  readonly dependencies?: Readonly<Record<string, string>>;
+}
+
 const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: { llama: { type: "string" } } });
 const [folder, ...rest] = positionals;
 if (folder === undefined || rest.length > 0 || process.platform !== "linux" || process.arch !== "x64") {
@@ -161,7 +165,7 @@ function tar(stage: string): Buffer {
   return stdout;
 }
 
-/** Names of the packages whose modules STARTS import. */
+/** Names of the packages whose modules STARTS import, and of what those depend on in turn. */
 function loadedPackages(): Set<string> {
   const trace = join(mkdtempSync(join(tmpdir(), "hotset-pack-")), "trace");
   writeFileSync(trace, "");
@@ -185,7 +189,16 @@ function loadedPackages(): Set<string> {
     if (name !== undefined) names.add(name);
   }
   rmSync(join(trace, ".."), { recursive: true });
+  // The trace lacks what CommonJS requires. A set that is read takes in what is added.
+  for (const name of names)
+    for (const needed of Object.keys(dependencies(name)))
+      if (existsSync(at(`node_modules/${needed}`))) names.add(needed);
   return names;
+}
+
+function dependencies(name: string): Readonly<Record<string, string>> {
+  const about = JSON.parse(readFileSync(at(`node_modules/${name}/package.json`), "utf8")) as PackageJson;
+  return about.dependencies ?? {};
 }
 
 function dataUrl(code: string): string {

@@ -3,12 +3,15 @@
 #
 #   run.sh all            everything that fits the time, most valuable first
 #   run.sh <stage>...     stages: see the list in README.md
+#   run.sh --small ...    the same with a small model and few cases: whether everything works, on any adapter
 #
 # Results go to $OUT (default ./out), one file a stage, written as they come. $LIMIT seconds (default 570) for all stages
 # together: what does not fit is not begun, and what is under way then is ended, with what it has written.
 # MODEL, CASES: what 8x7b measures, if something else.
 # HOTSET_HOME: where to unpack (default a folder of the system's temporary one). VK_DRIVER_FILES: the Vulkan driver, if not NVIDIA's.
 set -u
+small=
+if [ "${1:-}" = --small ]; then small=1; shift; fi
 here=$(cd "$(dirname "$0")" && pwd)
 home=${HOTSET_HOME:-${TMPDIR:-/tmp}/hotset-gpu}
 out=${OUT:-$PWD/out}
@@ -104,10 +107,12 @@ profile() {
     --budget "$(begun_within "$2")" --name "$1" --out "$out/profile-$1.json"
 }
 
+has_llama() { [ -f "$here/llama.tar.xz" ] || [ -f "$here/llama.tar.gz" ]; }
+
 # llama <stage> <model> <contexts> <prompts>: llama.cpp, if the pack carries it; its file of weights stays in $home/gguf
 llama() {
   if ! [ -d "$home/node_modules/@node-llama-cpp" ]; then
-    if ! [ -f "$here/llama.tar.xz" ] && ! [ -f "$here/llama.tar.gz" ]; then
+    if ! has_llama; then
       echo "$1: this pack was made without --llama"; failed=1; return
     fi
     mkdir -p "$home/llama.part" && unpack llama.tar | tar -xf - -C "$home/llama.part" || exit 1
@@ -123,39 +128,49 @@ residency() {
     --budget "$(begun_within "$limit")" --out "$out/$1.json"
 }
 
-# conformance <name of the result> <most> <cases: a regular expression>
+# conformance <name of the result> <most> <cases: a regular expression> [true: also those that repeat others]
 conformance() {
-  limited "$1" "$2" "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
+  limited "$1" "$2" env "CI=${4:-}" "$home/node" "$home/dist/test/support/node_host.js" "$home/dist/test/backend/webgpu.test.js" \
     "$home/dist/test/backend/webgpu_profile.test.js" -t "$3" > "$out/$1.txt" 2>&1
   grep -v '^passed' "$out/$1.txt" | tail -n 60
   echo "$1: $(grep -c '^passed' "$out/$1.txt") passed, $(grep -c '^failed' "$out/$1.txt") failed"
 }
 
-small="synthetic:mixtral-8x7b?layers=3&hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024"
-model=${MODEL:-synthetic:mixtral-8x7b}
+narrow="synthetic:mixtral-8x7b?hidden_size=256&intermediate_size=448&num_attention_heads=4&num_key_value_heads=2&vocab_size=1024"
+quick="$narrow&layers=3"
+if [ -n "$small" ]; then
+  model=${MODEL:-$narrow} CASES=${CASES:-1@0,p32,16@0,1@100} some='loading|embed' every='loading|embed|norm'
+  wide=$narrow contexts=0,64 prompts=32 tokens=4
+else
+  model=${MODEL:-synthetic:mixtral-8x7b} some='' every=''
+  wide=synthetic:mixtral-8x22b contexts=0,4096,32600 prompts=32,128,512,2048 tokens=32
+fi
 with=$(case $model in *\?*) echo "&" ;; *) echo "?" ;; esac)
 # Decoding alone and prompts say most, then the numbers of rows; what takes long or much memory comes last.
 cases=${CASES:-1@0,p512,16@0,1@4096,4@0,64@0,p2048,1@32600,2@0,8@0,32@0,p128,p32,16@4096,4@4096,64@4096,16@32600,2@4096,8@4096,32@4096,4@32600}
 set_up
 failed=0
-if [ "$*" = all ]; then set -- setup conformance-quick 8x7b 8x7b-q4_k llama-8x7b conformance; fi
+if [ "$*" = all ]; then
+  set -- setup conformance-quick 8x7b 8x7b-q4_k llama-8x7b conformance
+  if ! has_llama; then echo "llama-8x7b: left out, this pack was made without --llama"; set -- setup conformance-quick 8x7b 8x7b-q4_k conformance; fi
+fi
 for stage in "$@"; do
   case $stage in
-    setup) describe > "$out/setup.txt" 2>&1; cat "$out/setup.txt" ;;
-    conformance-quick) conformance "$stage" 75 '(?<!robust) conforms > |forms of a GPU' ;;
-    conformance) conformance "$stage" "$limit" . ;;
-    quick) profile quick "$limit" "$small" q4 1@0,16@0,1@1000,p64 4 ;;
+    setup) describe > "$out/setup.txt" 2>&1 || failed=1; cat "$out/setup.txt" ;;
+    conformance-quick) conformance "$stage" 75 "((?<!robust) conforms > |forms of a GPU).*($some)" ;;
+    conformance) conformance "$stage" "$limit" "${every:-.}" true ;;
+    quick) profile quick "$limit" "$quick" q4 1@0,16@0,1@1000,p64 4 ;;
     8x7b) profile "$stage" 270 "$model" q4 "$cases" ;;
     8x7b-q4_k) profile "$stage" 90 "$model${with}layers=8" q4_k "$cases" ;;
-    8x22b) profile "$stage" "$limit" synthetic:mixtral-8x22b q4 "$cases" ;;
+    8x22b) profile "$stage" "$limit" "$wide" q4 "$cases" ;;
     engine-8x7b)
-      limited "$stage" "$limit" "$home/node" "$home/dist/src/cli/main.js" bench synthetic:mixtral-8x7b --backend webgpu --weights q4 --gpu-memory 60GiB \
+      limited "$stage" "$limit" "$home/node" "$home/dist/src/cli/main.js" bench "$model" --backend webgpu --weights q4 --gpu-memory 60GiB \
         --prompt-tokens 512 --decode-tokens 128 --repeats 3 --json > "$out/$stage.json" 2> "$out/$stage.txt"
       cat "$out/$stage.json" "$out/$stage.txt" ;;
     residency-quick) residency "$stage" "synthetic:mixtral-8x7b?layers=2&hidden_size=512&intermediate_size=1792" 8 ;;
-    residency) residency "$stage" "synthetic:mixtral-8x7b?layers=8" 64 ;;
-    llama-quick) llama "$stage" "$small" 0,64 64 4 ;;
-    llama-8x7b) llama "$stage" "$model" 0,4096,32600 32,128,512,2048 ;;
+    residency) residency "$stage" "$model${with}layers=8" 64 ;;
+    llama-quick) llama "$stage" "$quick" 0,64 64 4 ;;
+    llama-8x7b) llama "$stage" "$model" "$contexts" "$prompts" "$tokens" ;;
     *) echo "unknown stage $stage: setup conformance-quick conformance quick 8x7b 8x7b-q4_k 8x22b engine-8x7b residency-quick residency llama-quick llama-8x7b"; failed=1 ;;
   esac
 done

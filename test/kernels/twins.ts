@@ -80,16 +80,28 @@ function product(format: Format, T: number, kernels: readonly string[]): Twin {
 
 /**
  * A layer's attention, after a step that filled the cache before it; then the rows that are wanted.
+ * @param second the format of the matrix of k and v, if they have their own
  */
-function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<Attention>, kernels: string[]): Twin {
+function attention(
+  format: Format,
+  T: number,
+  kv: "f32" | "f16",
+  parts: Partial<Attention>,
+  kernels: string[],
+  second?: Format,
+): Twin {
   const [H, kvHeads, headDim] = HEADS;
+  const normed = parts.qkNorm === undefined ? "" : ", q and k normed";
   return {
-    name: `attention of ${T} rows over ${kv} keys${parts.qkNorm === undefined ? "" : ", q and k normed"}`,
+    name: `attention of ${T} rows over ${kv} keys${normed}${second ? `, k and v by ${second.name}` : ""}`,
     kernels,
     format,
     kv,
     async run(ops) {
-      const w = await matrix(ops, (H + 2 * kvHeads) * headDim, 5, format);
+      const [ofQ, ofKv] = [H * headDim, 2 * kvHeads * headDim];
+      const w = second
+        ? [await matrix(ops, ofQ, 5, format), await matrix(ops, ofKv, 9, second)]
+        : [await matrix(ops, ofQ + ofKv, 5, format)];
       const norm = await vector(ops, D, 6);
       const [q, k] = [await vector(ops, headDim, 7), await vector(ops, headDim, 8)];
       const way = attentionOf(...HEADS, {
@@ -108,7 +120,7 @@ function attention(format: Format, T: number, kv: "f32" | "f16", parts: Partial<
         const positions = Uint32Array.from({ length: count }, (_, i) => first + i);
         const outputs = Uint32Array.from(new Set([0, count - 1]));
         ops.begin(batchOf(count, { positions, tables, outputs }));
-        const qkv = ops.qkv(ops.rmsNorm(ops.embed(table), norm, EPS), [w], way);
+        const qkv = ops.qkv(ops.rmsNorm(ops.embed(table), norm, EPS), w, way);
         ops.append(store, 0, qkv, way);
         out = Float32Array.from(await ops.read(ops.rows(ops.attention(store, 0, qkv, way))));
       }
@@ -291,6 +303,7 @@ export const TWINS: readonly Twin[] = [
   attention(FORMATS.f32, MANY, "f32", { window: 20 }, ["matmul", "qkv_turn", "attention", "rows"]),
   attention(FORMATS.f16, FEW, "f16", { qkNorm: null }, ["qkv_turn", "attention_split", "rows"]),
   attention(FORMATS.f16, 1, "f16", { qkNorm: null }, ["matmul_vec", "attention_turn", "rows"]),
+  attention(FORMATS.f16, 1, "f16", {}, ["qkv_mixed", "attention_turn", "rows"], FORMATS.f32),
   latent(FORMATS.f32, FEW, "f16"),
 ];
 

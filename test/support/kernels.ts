@@ -33,11 +33,19 @@ export interface KernelRun extends Omit<Binding, "buffers"> {
   readonly buffers: Readonly<Record<string, Numbers>>;
 }
 
-/** Opens an adapter by name. `subgroups` false: the variants that need no feature. */
-export async function openKernels(adapterName: string, subgroups: boolean): Promise<KernelBench> {
+/**
+ * Opens an adapter by name. `subgroups` false: the variants that need no feature.
+ * @param as gives the adapter that stands for it
+ */
+export async function openKernels(
+  adapterName: string,
+  subgroups: boolean,
+  as: (found: GPUAdapter) => GPUAdapter = (found) => found,
+): Promise<KernelBench> {
   const node = await openNodeGpu(adapterName);
   if (!node) throw new Error(`adapter ${adapterName} could not be opened`);
-  const device = new Device(await requestDevice(await requestAdapter(node.gpu), subgroups ? ["subgroups"] : []));
+  const adapter = as(await requestAdapter(node.gpu));
+  const device = new Device(await requestDevice(adapter, subgroups ? ["subgroups"] : []));
   const encoder = new StepEncoder(device, subgroups);
   const { queue } = device.gpu;
   return {

@@ -14,22 +14,30 @@ const VALUES: Readonly<Record<string, string>> = {
 };
 
 /**
- * What invocations tell each other lies in `told`. A number of an invocation that is not in the
- * subgroup is undefined: here one that no test takes for right.
+ * What invocations tell each other lies in one half of `told`, by turns, so that a barrier a call
+ * will do. A number of an invocation that is not in the subgroup is undefined: here one that no
+ * test takes for right. What a compiler does not know, `told_sizes`, keeps it from unrolling loops.
  */
 const functions = (size: number): string => `
 const SUBGROUP = ${size}u;
 var<private> invocation: u32;
-var<workgroup> told: array<vec4f, THREADS>;
+var<private> half: u32;
+var<workgroup> told_sizes: array<u32, 2>;
+var<workgroup> told: array<vec4f, 2 * THREADS>;
 
 fn tell(value: vec4f) {
-  workgroupBarrier();
-  told[invocation] = value;
+  half = THREADS - half;
+  told[half + invocation] = value;
+  told_sizes[half / THREADS] = SUBGROUP;
   workgroupBarrier();
 }
 fn told_by(place: u32) -> vec4f {
   let at = invocation / SUBGROUP * SUBGROUP + place;
-  return select(vec4f(1e30), told[min(at, THREADS - 1)], place < SUBGROUP && at < THREADS);
+  return select(vec4f(1e30), told[half + min(at, THREADS - 1)], place < SUBGROUP && at < THREADS);
+}
+// Invocations of the subgroup that are in the workgroup.
+fn told_size() -> u32 {
+  return min(told_sizes[half / THREADS], THREADS - invocation / SUBGROUP * SUBGROUP);
 }
 fn elect() -> bool {
   return invocation % SUBGROUP == 0;
@@ -37,7 +45,7 @@ fn elect() -> bool {
 fn add(value: vec4f) -> vec4f {
   tell(value);
   var sum = vec4f();
-  for (var place = 0u; place < SUBGROUP && invocation / SUBGROUP * SUBGROUP + place < THREADS; place++) {
+  for (var place = 0u; place < told_size(); place++) {
     sum += told_by(place);
   }
   return sum;
@@ -45,7 +53,7 @@ fn add(value: vec4f) -> vec4f {
 fn most(value: vec4f) -> vec4f {
   tell(value);
   var top = told_by(0);
-  for (var place = 1u; place < SUBGROUP && invocation / SUBGROUP * SUBGROUP + place < THREADS; place++) {
+  for (var place = 1u; place < told_size(); place++) {
     top = max(top, told_by(place));
   }
   return top;
@@ -114,15 +122,20 @@ export function withSubgroups(code: string, size: number): string {
   return `${withCalls(plain).replace(main, (start) => `${start} ${values}`)}${functions(size)}`;
 }
 
-/** The backend on an adapter with subgroups, as if they had another size. */
-export async function openWithSubgroups(name: string, size: number, options: WebGpuOptions): Promise<WebGpuOps> {
-  const node = await openNodeGpu(name);
-  const found = await node?.gpu.requestAdapter();
-  if (!node || !found) throw new Error(`adapter ${name} could not be opened`);
-  const adapter = alteredAdapter(found, { subgroupMinSize: size, subgroupMaxSize: size }, (device) => {
+/** An adapter with subgroups, as if they had another size. */
+export function withSize(found: GPUAdapter, size: number): GPUAdapter {
+  return alteredAdapter(found, { subgroupMinSize: size, subgroupMaxSize: size }, (device) => {
     const compile = device.createShaderModule.bind(device);
     device.createShaderModule = (shader) => compile({ ...shader, code: withSubgroups(shader.code, size) });
     return device;
   });
+}
+
+/** The backend on such an adapter. */
+export async function openWithSubgroups(name: string, size: number, options: WebGpuOptions): Promise<WebGpuOps> {
+  const node = await openNodeGpu(name);
+  const found = await node?.gpu.requestAdapter();
+  if (!node || !found) throw new Error(`adapter ${name} could not be opened`);
+  const adapter = withSize(found, size);
   return createWebGpuOps(node.gpu, { ...options, adapter, onClose: () => void node.release() });
 }

@@ -126,6 +126,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   marked: /^src\/page\/markdown\//,
   lowlight: /^src\/page\/markdown\//,
   "highlight.js": /^src\/page\/markdown\//,
+  uplot: /^src\/page\/activity\//,
   "prom-client": /^src\/server\/\w*metrics\.ts$/,
 };
 

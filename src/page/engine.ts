@@ -1,5 +1,7 @@
 // What the page is written against: an engine behind a server (remote/) or in the page itself.
 
+import type { Activity, ExpertsEvent, Span } from "./live.ts";
+
 /** Something that answers. Every method may reject with an EngineError. */
 export interface PageEngine {
   /** "server": over HTTP; "page": in a worker of this page. */
@@ -11,6 +13,10 @@ export interface PageEngine {
   /** Loads a model; absent: the models that there are, are loaded. */
   load?(id: string, signal?: AbortSignal): Promise<void>;
   unload?(id: string): Promise<void>;
+  /** The model's experts at work, until `signal` aborts; absent: they cannot be watched. */
+  experts?(id: string, signal: AbortSignal): AsyncIterable<ExpertsEvent>;
+  /** What the server has done; absent: nothing is counted. */
+  activity?(span: Span, signal?: AbortSignal): Promise<Activity>;
   /** Ranges and defaults of what a request may set. */
   parameters(id: string, signal?: AbortSignal): Promise<readonly ParameterRule[]>;
   /**
@@ -47,6 +53,49 @@ export interface ModelFacts {
   readonly context?: number;
   /** Whether it comes with a chat template; a base model does not. */
   readonly chatTemplate?: boolean;
+  /** Bytes that it takes in memory, or would take. */
+  readonly bytes?: number;
+  /** Whether load() and unload() take it. */
+  readonly movable?: boolean;
+  /** Whether it always stays loaded. */
+  readonly pinned?: boolean;
+  /** When it is unloaded if no request comes. */
+  readonly expires?: Date;
+  /** Answers under way and waiting; tokens a second of all answers together. */
+  readonly load?: { readonly running: number; readonly queued: number; readonly tokensPerSecond: number };
+  readonly made?: MadeOf;
+  /**
+   * Bytes by place: `disk` are experts that are nowhere else. Of gpu and ram are the KV cache and
+   * the scratch.
+   */
+  readonly memory?: Readonly<Record<"gpu" | "ram" | "disk" | "kv" | "scratch", number>>;
+}
+
+/** What a model is made of. */
+export interface MadeOf {
+  readonly family: string;
+  readonly parameters: number;
+  /** Those that a token uses. */
+  readonly activeParameters: number;
+  /** The most positions that it was trained for. */
+  readonly trainedContext: number;
+  readonly layers: number;
+  /** Layers with a router; experts of each, and those that a token uses. */
+  readonly sparseLayers: number;
+  readonly experts: number;
+  readonly perToken: number;
+  readonly vocabulary: number;
+  /** Formats of the weights in memory; of the file where these are less precise. */
+  readonly weights: string;
+  readonly repacked?: string;
+  /** Precision of the KV cache. */
+  readonly kv: string;
+  /** Ids of the tokenizer. */
+  readonly tokenizer?: number;
+  /** Where prompts of conversations come from. */
+  readonly chat?: string;
+  readonly device: string;
+  readonly loadMs: number;
 }
 
 export const PARAMETERS = [

@@ -24,6 +24,8 @@ describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), ()
 
   it("answers, and asks no other host", async () => {
     const { page, problems } = await host.visit();
+    // It has no chat template, so that the page offers to continue a text.
+    await page.getByRole("button", { name: "New chat" }).click();
     await page.getByRole("spinbutton", { name: "Most tokens" }).fill("40");
     await page.getByRole("textbox", { name: "Message", exact: true }).fill("Once upon a time");
     await page.keyboard.press("Enter");

@@ -11,13 +11,13 @@ import {
   type ToolCall,
 } from "../engine.ts";
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 export const fields = (value: unknown): Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 export const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
-const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+export const number = (value: unknown): number => (typeof value === "number" ? value : 0);
 
 /** The events of a chunk of /v1/chat/completions. */
 export function chatEvents(chunk: unknown): PageEvent[] {
@@ -98,16 +98,62 @@ function legacyShare(token: string, logprob: number): TokenShare {
 
 const STATES: readonly string[] = ["unloaded", "loading", "ready", "unloading", "failed"] satisfies ModelState[];
 
-/** A card of /v1/models. A server of one model says no state: the model is loaded. */
+/** A card of /hotset/models. */
 export function factsOf(card: unknown): ModelFacts {
-  const { id, state, progress, reason, context_length } = fields(card);
+  const { id, state, progress, reason, context, bytes, movable, pinned, expires, facts, memory, ...load } =
+    fields(card);
   return {
     id: text(id),
     state: typeof state === "string" && STATES.includes(state) ? (state as ModelState) : "ready",
     ...(typeof progress === "number" && { progress }),
     ...(typeof reason === "string" && { reason }),
-    ...(typeof context_length === "number" && { context: context_length }),
+    ...(typeof context === "number" && { context }),
+    ...(typeof bytes === "number" && { bytes }),
+    movable: movable === true,
+    pinned: pinned === true,
+    ...(typeof expires === "string" && { expires: new Date(expires) }),
+    load: {
+      running: number(load.running),
+      queued: number(load.queued),
+      tokensPerSecond: number(load.tokensPerSecond),
+    },
+    ...madeOf(fields(facts)),
+    ...memoryOf(fields(memory)),
   };
+}
+
+function madeOf({ family, parameters, chat, ...facts }: Fields): Pick<ModelFacts, "made" | "chatTemplate"> {
+  if (typeof family !== "string") return {};
+  const { total, active } = fields(parameters);
+  const { backend, device, threads } = fields(facts.backend);
+  return {
+    // Without a template Mistral's rules are taken; those for a tokenizer without control tokens
+    // are a guess.
+    chatTemplate: typeof chat === "string" && chat !== "Mistral's rules v1",
+    made: {
+      family,
+      parameters: number(total),
+      activeParameters: number(active),
+      trainedContext: number(facts.trainedContext),
+      layers: number(facts.layers),
+      sparseLayers: number(facts.sparseLayers),
+      experts: number(facts.experts),
+      perToken: number(facts.perToken),
+      vocabulary: number(facts.vocabulary),
+      weights: text(facts.weights),
+      ...(typeof facts.repacked === "string" && { repacked: facts.repacked }),
+      kv: text(facts.kv),
+      ...(typeof facts.tokenizer === "number" && { tokenizer: facts.tokenizer }),
+      ...(typeof chat === "string" && { chat }),
+      device: backend === "cpu" ? `${text(device)}, ${number(threads)} threads` : text(device),
+      loadMs: number(facts.loadMs),
+    },
+  };
+}
+
+function memoryOf({ gpu, ram, disk, kv, scratch }: Fields): Pick<ModelFacts, "memory"> {
+  if (typeof ram !== "number") return {};
+  return { memory: { gpu: number(gpu), ram, disk: number(disk), kv: number(kv), scratch: number(scratch) } };
 }
 
 /** The rules of /hotset/parameters, those that the page knows. */

@@ -3,6 +3,7 @@
 import { EngineError, type PageEngine, type PageEvent } from "../engine.ts";
 import { chatBody, completionBody } from "./bodies.ts";
 import { createHttp, type KeyRing, messageIn } from "./http.ts";
+import { activityIn, expertsEvent } from "./live.ts";
 import { chatEvents, completionEvents, factsOf, fields, list, rulesOf } from "./reading.ts";
 import { serverEvents } from "./sse.ts";
 
@@ -38,8 +39,27 @@ export function remoteEngine(base: string, keys: KeyRing): PageEngine {
     kind: "server",
     url: http.url,
     async models(signal) {
-      const { data } = fields(await http.json("v1/models", signal ? { signal } : {}));
-      return list(data).map(factsOf);
+      const { models } = fields(await http.json("hotset/models", signal ? { signal } : {}));
+      return list(models).map(factsOf);
+    },
+    async load(id, signal) {
+      await http.json("hotset/models/load", { json: { model: id }, ...(signal && { signal }) });
+    },
+    async unload(id) {
+      await http.json("hotset/models/unload", { json: { model: id } });
+    },
+    async *experts(id, signal) {
+      const response = await http.send(`hotset/experts?model=${encodeURIComponent(id)}`, { signal });
+      if (response.body === null) throw new EngineError("the server sent no answer", response.status);
+      for await (const { name, data } of serverEvents(response.body)) {
+        const failure = messageIn(data);
+        if (failure !== null) throw new EngineError(failure, 501);
+        const event = expertsEvent(name, JSON.parse(data));
+        if (event !== null) yield event;
+      }
+    },
+    async activity(span, signal) {
+      return activityIn(await http.json(`hotset/activity?span=${span}`, signal ? { signal } : {}), span);
     },
     async parameters(id, signal) {
       const path = `hotset/parameters?model=${encodeURIComponent(id)}`;

@@ -6,7 +6,7 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Batch } from "../../src/backend/ops.ts";
 import type { Command } from "../../src/backend/webgpu/dispatch/commands.ts";
 import { Pace } from "../../src/backend/webgpu/dispatch/pace.ts";
-import type { KernelName } from "../../src/backend/webgpu/dispatch/table.ts";
+import { type KernelName, TABLE } from "../../src/backend/webgpu/dispatch/table.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
@@ -73,6 +73,17 @@ describe("the pace", () => {
     expect(pace.begins(tiles, batch)).toBeNull();
     // The other kinds of kernels are as they were.
     expect(pace.expected([command("attention", 100e9)], batch)).toBeCloseTo(100);
+  });
+
+  it.each(["conv", "delta_rule"] as const)("counts the rows of %s, which takes whole runs in a dispatch", (kernel) => {
+    const o = { C: 96, taps: 4, GATED: 0, value_heads: 32, dv: 128, DK: 128 };
+    const work = { rows: 0, groups: 0, bytes: 0, values: 0, kv: 2 };
+    const of = (rows: number): number => {
+      const cost = (n: number, batch: Batch) => TABLE[kernel].cost(n, o, work, batch);
+      const one = { call: { kernel, cost, weights: () => 0 }, n: 1, grid: [1, 1, 1] } as unknown as Command;
+      return new Pace().expected([one], batchOf(rows));
+    };
+    expect(of(1000) - of(500)).toBeGreaterThan(20 * of(1)); // and a state
   });
 
   it("does not lay the wait for earlier submits to a submit", () => {

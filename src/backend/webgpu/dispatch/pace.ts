@@ -7,7 +7,10 @@
 import type { Batch } from "../../ops.ts";
 import type { Command } from "./commands.ts";
 
-/** What a kernel's time goes with: kernels of one kind are slow or fast together. */
+/**
+ * What a kernel's time goes with: kernels of one kind are slow or fast together. Tiles are all that
+ * computes for each token of a prompt alike.
+ */
 type Kind = "tiles" | "attention" | "memory";
 
 /**
@@ -20,6 +23,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   matmul: "tiles",
   expert_up: "tiles",
   expert_down: "tiles",
+  delta_rule: "tiles",
   attention: "attention",
   attention_latent: "attention",
 };

@@ -1,7 +1,11 @@
 // Lines of the table of kernels (table.ts) for layers with states.
 
-import { moves, type Params } from "./cost.ts";
+import type { Batch } from "../../ops.ts";
+import { moves, type Params, type Work } from "./cost.ts";
 import { per64 } from "./line.ts";
+
+/** Rows of all runs of a batch: a dispatch takes them run by run. */
+const rowsOf = (runs: number, { tokens }: Batch): number => Math.max(runs, tokens.length);
 
 export const RECURRENT = {
   conv: {
@@ -9,8 +13,10 @@ export const RECURRENT = {
     params: ["C", "taps", "stride", "y_stride"],
     overrides: ["GATED"],
     grid: (n: number, o: Params) => [Math.ceil(o.C! / 64), n] as const,
-    // Of a run of one row.
-    cost: (n: number, o: Params) => moves(n * o.C! * (2 + 2 * o.GATED! + 3 * o.taps!), 2 * n * o.C! * o.taps!),
+    cost: (n: number, o: Params, _: Work, batch: Batch) => {
+      const rows = rowsOf(n, batch);
+      return moves(o.C! * (rows * (2 + 2 * o.GATED!) + 3 * n * o.taps!), 2 * rows * o.C! * o.taps!);
+    },
   },
   delta_factors: {
     bindings: {
@@ -33,9 +39,10 @@ export const RECURRENT = {
     params: ["key_heads", "value_heads", "dv", "stride", "y_stride", "tiled"],
     overrides: ["DK", "QUADS"],
     grid: (n: number, o: Params) => [o.value_heads! * Math.ceil(o.dv! / 16), n] as const,
-    // Of a run of one row.
-    cost: (n: number, o: Params) =>
-      moves(2 * n * o.value_heads! * o.dv! * (o.DK! + 2), 7 * n * o.value_heads! * o.DK! * o.dv!),
+    cost: (n: number, o: Params, _: Work, batch: Batch) => {
+      const [rows, columns] = [rowsOf(n, batch), o.value_heads! * o.dv!];
+      return moves(2 * columns * (n * o.DK! + 2 * rows), 7 * rows * columns * o.DK!);
+    },
   },
   gate: {
     bindings: { p: "uniform", count: "uniform", x: "write", g: "read" },

@@ -39,8 +39,12 @@ function decoded(text: string): string {
 const UNITS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };
 const DURATION = /^[+-]?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/;
 
+/** A century; what is longer has no date to be shown as. */
+const LONGEST_MS = 100 * 366 * 86_400_000;
+
 /**
- * Ollama's keep_alive: seconds, or a duration as "5m" or "1h30m"; below 0: for ever.
+ * Ollama's keep_alive: seconds, or a duration as "5m" or "1h30m"; below 0, or for more than a
+ * century: for ever.
  * @returns milliseconds
  * @throws RequestError for anything else
  */
@@ -49,7 +53,7 @@ export function keepAliveOf(json: Json): number | undefined {
   if (value === undefined) return undefined;
   const ms = typeof value === "number" ? value * 1000 : typeof value === "string" ? millisecondsOf(value) : Number.NaN;
   if (Number.isNaN(ms)) throw wrong("keep_alive", 'expected seconds, or a time as "5m", "-1" or "0"', value);
-  return ms < 0 ? Number.POSITIVE_INFINITY : ms;
+  return ms < 0 || ms > LONGEST_MS ? Number.POSITIVE_INFINITY : ms;
 }
 
 function millisecondsOf(text: string): number {

@@ -175,6 +175,16 @@ describe("lists", () => {
   });
 });
 
+describe("keep_alive", () => {
+  it.each(["100000000h", 1e300, -1, 8.64e12])("%j: later than any date is never", async (time) => {
+    const { app, post } = serve({ pool: { idleMs: 1000 } });
+    expect((await post("/api/chat", { model: "b", messages: [], keep_alive: time })).status).toBe(200);
+    const answer = await app.request("/api/ps");
+    expect([answer.status, await answer.json()]).toMatchObject([200, { models: [{ name: "b" }] }]);
+    expect((await app.request("/v1/models")).status).toBe(200);
+  });
+});
+
 describe("while a model is loaded", () => {
   it("a stream gets pings, then its answer; the model is loaded once", async () => {
     const { post, finish, loads } = serve({ slow: true, options: { keepAliveMs: 5, loadWaitMs: 1 } });

@@ -35,6 +35,9 @@ export function hubSettings(env: Environment = process.env): HubSettings {
 function endpointOf(text: string): string {
   if (!URL.canParse(text) || !/^https?:/.test(text))
     throw new RequestError(`HF_ENDPOINT: expected an address such as ${HUB}, found ${JSON.stringify(text)}`);
+  const { username, password } = new URL(text);
+  if (username !== "" || password !== "")
+    throw new RequestError("HF_ENDPOINT: expected an address without a user and a password; HF_TOKEN has the token");
   return text.replace(/\/+$/, "");
 }
 

@@ -222,6 +222,10 @@ describe("a pull says in a line what is wrong", () => {
     await expect(quick()).rejects.toThrow(
       'HF_ENDPOINT: expected an address such as https://huggingface.co, found "nowhere"',
     );
+    vi.stubEnv("HF_ENDPOINT", "https://me:secret@hub.example");
+    await expect(quick()).rejects.toThrow(
+      /^HF_ENDPOINT: expected an address without a user and a password; HF_TOKEN has the token$/,
+    );
     vi.stubEnv("HF_HUB_OFFLINE", "1");
     vi.stubEnv("HF_ENDPOINT", "");
     await expect(quick()).rejects.toThrow("HF_HUB_OFFLINE is set: acme/moe cannot be downloaded");
@@ -244,11 +248,21 @@ describe("a pull says in a line what is wrong", () => {
       proxy.closeAllConnections();
     });
     await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-    vi.stubEnv("http_proxy", `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+    const address = `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
     vi.stubEnv("no_proxy", "localhost");
-    await quick();
-    expect(asked.length).toBeGreaterThan(0);
-    expect(asked.filter((host) => host.startsWith("localhost"))).toEqual([]);
+    for (const value of [`http://${address}`, address]) {
+      asked.length = 0;
+      vi.stubEnv("http_proxy", value);
+      await quick();
+      expect(asked.length).toBeGreaterThan(0);
+      expect(asked.filter((host) => host.startsWith("localhost"))).toEqual([]);
+    }
+    for (const value of ["http://", "socks5://me:secret@127.0.0.1:1080", "a b"]) {
+      vi.stubEnv("http_proxy", value);
+      await expect(quick()).rejects.toThrow(
+        /^HTTP_PROXY: expected the address of a proxy, such as http:\/\/proxy.example:3128, found one of another form$/,
+      );
+    }
   });
 
   it("contents that differ from the checksum are removed", async () => {

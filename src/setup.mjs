@@ -43,6 +43,7 @@ const BUNDLES = [
   "src/hub/bundle.mjs",
   "src/wiring/bundle.mjs", // of what the others have made
   "src/page/build.mjs",
+  "src/page/local/build.mjs",
 ];
 /** What nothing else is made from: the page. */
 const PAGE = "dist/page/index.html";

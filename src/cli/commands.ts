@@ -10,6 +10,7 @@ import { addDevices } from "./devices.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addModels } from "./models.ts";
+import { addPage } from "./page.ts";
 import { addQuantize } from "./quantize.ts";
 import { addServe, type OpenChat } from "./serve.ts";
 import { addTokenize } from "./tokenize.ts";
@@ -46,6 +47,7 @@ export function createProgram(version: string): Command {
       throw error;
     }
   };
+  addPage(program);
   addServe(program, openServing, version);
   addBatch(program, openServing);
   return program;

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { EngineError, type ModelFacts, type PageEngine } from "./engine.ts";
+import type { Panel } from "./panel.ts";
 import { PANELS } from "./panels.ts";
 import { useStore } from "./store.ts";
 import { THEMES, theme } from "./theme.ts";
@@ -10,10 +11,16 @@ import { THEMES, theme } from "./theme.ts";
 /** While a model is being loaded its state is read so often. */
 const LOADING_MS = 1000;
 
-export function App({ engine }: { readonly engine: PageEngine }): JSX.Element {
+interface AppProps {
+  readonly engine: PageEngine;
+  readonly all?: readonly Panel[];
+}
+
+/** @param all the panels that there are; those that fit the engine are shown */
+export function App({ engine, all = PANELS }: AppProps): JSX.Element {
   const { models, failure, refresh } = useModels(engine);
   const [chosen, choose] = useState<string | null>(null);
-  const panels = PANELS.filter((panel) => panel.fits(engine));
+  const panels = all.filter((panel) => panel.fits(engine));
   const [tab, setTab] = useState(panels[0]!.id);
   const model = models.find(({ id }) => id === chosen) ?? models[0] ?? null;
   const select = (id: string): void => {

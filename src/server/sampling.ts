@@ -1,6 +1,7 @@
 // The sampling fields of requests: OpenAI's, Mistral's, and additions of local servers.
 
 import type { GenerateOptions } from "../engine/api.ts";
+import { RANGES } from "../engine/sampling_rules.ts";
 import { type Fields, wrong } from "./fields.ts";
 
 /** More than any context. The engine cuts answers at the end of the context. */
@@ -12,17 +13,6 @@ const MOST_WORDS = 1024;
 const LONGEST_WORD = 256;
 /** The bias for llama.cpp's `false`: so low that the token never comes. */
 const NEVER = -1e9;
-
-/** The ranges of the fields that the page has controls for, and what each means to the engine. */
-export const RANGES = {
-  temperature: { min: 0, max: 100, option: "temperature", off: 0 },
-  top_p: { min: 0, max: 1, option: "topP", off: 1 },
-  top_k: { min: -1, max: 2 ** 31 - 1, option: "topK", off: 0 },
-  min_p: { min: 0, max: 1, option: "minP", off: 0 },
-  repetition_penalty: { min: 0.01, max: 100, option: "repeatPenalty", off: 1 },
-  frequency_penalty: { min: -100, max: 100, option: "frequencyPenalty", off: 0 },
-  presence_penalty: { min: -100, max: 100, option: "presencePenalty", off: 0 },
-} as const;
 
 /** Drops keys whose value is undefined, which exact optional properties do not allow. */
 export function defined<T extends object>(from: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -75,9 +75,17 @@ export function serveModel<Place>(
         store,
       );
       host = new Host(model, port);
+      const { facts, sampling } = host.chats();
       const { config } = model;
       const { stored, ...architecture } = model.architecture; // formats are functions, too
-      const about: About = { config, architecture, context: model.stats().context, warnings: warnings(model) };
+      const about: About = {
+        config,
+        architecture,
+        context: model.stats().context,
+        facts,
+        sampling,
+        warnings: warnings(model),
+      };
       port.post({ type: "opened", about });
     } catch (error) {
       port.post({ type: "notOpened", failure: failureOf(error) });
@@ -129,6 +137,15 @@ class Host {
   get #chat(): ChatModel {
     this.#serving ??= this.#model.serving();
     return this.#serving;
+  }
+
+  /** What only a model that chats has. */
+  chats(): Pick<About, "facts" | "sampling"> {
+    try {
+      return { facts: this.#chat.view?.facts ?? null, sampling: this.#chat.sampling };
+    } catch {
+      return { facts: null, sampling: {} };
+    }
   }
 
   take(message: Message): void {

@@ -1,10 +1,11 @@
 // The messages between a page and the worker that has the engine. The page numbers its calls and
 // streams; what has ended is forgotten on both sides.
 
-import type { ModelStats, OpenOptions, Piece, RouteStep } from "../engine/api.ts";
+import type { ModelStats, OpenOptions, Piece, RouteStep, SamplingOptions } from "../engine/api.ts";
 import type { ChatMessage, ChatOptions } from "../engine/chat_api.ts";
 import type { ChatEvent } from "../engine/events.ts";
 import type { Model } from "../engine/model_api.ts";
+import type { ModelFacts } from "../engine/model_view.ts";
 import type { Architecture } from "../model/family.ts";
 import type { Failure } from "./failure.ts";
 
@@ -28,6 +29,8 @@ export interface Opening<Place> {
 export interface About extends Pick<Model, "config"> {
   readonly architecture: Omit<Architecture, "stored">;
   readonly context: number;
+  readonly facts: ModelFacts | null;
+  readonly sampling: SamplingOptions;
   readonly warnings: readonly string[];
 }
 

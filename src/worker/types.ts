@@ -1,9 +1,10 @@
 // The public interface of a model whose engine runs in a worker.
 
-import type { ModelStats, Session } from "../engine/api.ts";
+import type { ModelStats, SamplingOptions, Session } from "../engine/api.ts";
 import type { ChatMessage, ChatOptions } from "../engine/chat_api.ts";
 import type { ChatEvent } from "../engine/events.ts";
 import type { Model } from "../engine/model_api.ts";
+import type { ModelFacts } from "../engine/model_view.ts";
 import type { ChatInput } from "../engine/schemas.ts";
 import type { Architecture } from "../model/family.ts";
 
@@ -18,6 +19,10 @@ export interface WorkerModel extends Pick<Model, "config"> {
   readonly architecture: Omit<Architecture, "stored">;
   /** Positions that a prompt and its answer may take. */
   readonly context: number;
+  /** What it is, for people; null for a model that cannot chat. */
+  readonly facts: ModelFacts | null;
+  /** What holds where a request sets nothing itself; what is absent here too is off. */
+  readonly sampling: SamplingOptions;
   /**
    * What makes it slower here than it could be, a sentence each, for people: a page that is not
    * cross-origin isolated computes on one thread.

@@ -78,6 +78,8 @@ const BUNDLERS: readonly Bundler[] = [
   },
 ];
 const NEXT_FILES = {
+  // In place of the repository's own settings, which Next would find above.
+  "jsconfig.json": '{ "compilerOptions": { "jsxImportSource": "react" } }',
   "app/layout.jsx": "export default ({ children }) => <html lang='en'><body>{children}</body></html>;\n",
   "app/page.jsx": `"use client";
 import { useEffect } from "react";

@@ -63,8 +63,12 @@ const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes)
 const gitOid = (bytes: Uint8Array): string =>
   createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
-/** Starts a hub; it ends with the test. */
-export async function hubServer(repos: Readonly<Record<string, HubRepo>>, faults: Faults = {}): Promise<HubServer> {
+/** Starts a hub. @param atEnd when it ends; default: with the test */
+export async function hubServer(
+  repos: Readonly<Record<string, HubRepo>>,
+  faults: Faults = {},
+  atEnd: (end: () => void) => void = onTestFinished,
+): Promise<HubServer> {
   const log: string[] = [];
   let sent = 0;
   const note = (host: string, request: IncomingMessage): void => {
@@ -110,7 +114,7 @@ export async function hubServer(repos: Readonly<Record<string, HubRepo>>, faults
     if (faults.onCdn?.(request, response, bytes)) return;
     send(request, response, bytes, { "content-type": "application/octet-stream" });
   });
-  const cdnUrl = (await listen(cdn)).replace("127.0.0.1", "localhost"); // another host, as the hub's
+  const cdnUrl = (await listen(cdn, atEnd)).replace("127.0.0.1", "localhost"); // another host, as the hub's
 
   const hub = createServer((request, response) => {
     if (crossOrigin(request, response, request.headers.origin ?? "https://huggingface.co")) return;
@@ -167,7 +171,7 @@ export async function hubServer(repos: Readonly<Record<string, HubRepo>>, faults
     });
     response.end("Found");
   });
-  const base = await listen(hub);
+  const base = await listen(hub, atEnd);
   return { endpoint: base, log, sent: () => sent, add: (bytes) => void blobs.set(sha256(bytes), bytes), faults };
 }
 
@@ -188,13 +192,13 @@ function treeOf(files: HubRepo["files"]): object[] {
   ];
 }
 
-async function listen(server: Server): Promise<string> {
+async function listen(server: Server, atEnd: (end: () => void) => void): Promise<string> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
   });
-  onTestFinished(() => {
+  atEnd(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });

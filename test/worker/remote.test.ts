@@ -70,6 +70,7 @@ function standIn(done: Done): Model {
     return made;
   };
   const serving = {
+    sampling: { temperature: 0.5 },
     tokenize: (text: string, special: boolean) => [special ? 1 : 0, text.length],
     detokenize: (ids: readonly number[]) => ids.join(" "),
     countTokens: (messages: readonly unknown[]) => messages.length,
@@ -174,7 +175,12 @@ describe("a model in a worker", () => {
 
   it("tells what it is, and answers calls", async () => {
     const model = await opened(setUp());
-    expect(model).toMatchObject({ config: { model_type: "stand-in" }, context: 64, warnings: ["one thread"] });
+    expect(model).toMatchObject({
+      config: { model_type: "stand-in" },
+      context: 64,
+      warnings: ["one thread"],
+      sampling: { temperature: 0.5 },
+    });
     expect(await model.tokenize("abc", true)).toEqual([1, 3]);
     expect(await model.detokenize([4, 5])).toBe("4 5");
     expect(await model.countTokens([{ role: "user", content: "x" }])).toBe(1);

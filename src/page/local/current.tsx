@@ -1,0 +1,100 @@
+// The model that is open in the page: how far it is, what it takes, and what computes it.
+
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { ModelStats } from "../../browser.ts";
+import type { Current } from "./engine.ts";
+
+/** "1.2 GB" */
+export function bytes(count: number): string {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const step = count < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
+  const value = count / 1000 ** step;
+  return `${step === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
+}
+
+interface BarProps {
+  readonly label: string;
+  readonly done: number;
+  /** 0: not known yet. */
+  readonly total: number;
+}
+
+export function Bar({ label, done, total }: BarProps): JSX.Element {
+  return (
+    <div class="grow">
+      {label} {total > 0 && <span class="quiet">{`${bytes(done)} of ${bytes(total)}`}</span>}
+      {total > 0 ? <progress aria-label={label} value={done} max={total} /> : <progress aria-label={label} />}
+    </div>
+  );
+}
+
+interface NowProps {
+  readonly current: Current | null;
+  readonly close: () => void;
+}
+
+export function Now({ current, close }: NowProps): JSX.Element | null {
+  if (current === null) return null;
+  const { id, state, done, total, reason, model } = current;
+  return (
+    <section aria-labelledby="now">
+      <h2 id="now">{id}</h2>
+      {state === "loading" && <Bar label="Loading" done={done} total={total} />}
+      {state === "failed" && <p class="failure">{reason}</p>}
+      {model && <Ready current={current} />}
+      {model?.warnings.map((warning) => (
+        <p class="notice">{warning}</p>
+      ))}
+      <div class="row">
+        {state === "ready" && (
+          <button type="button" class="primary" onClick={() => document.getElementById("tab-chat")?.click()}>
+            Go to the chat
+          </button>
+        )}
+        <button type="button" onClick={close}>
+          {state === "loading" ? "Stop" : "Close"}
+        </button>
+      </div>
+    </section>
+  );
+}
+
+/** Where its weights, cache and scratch are. */
+function Ready({ current: { model } }: { readonly current: Current }): JSX.Element | null {
+  const [stats, setStats] = useState<ModelStats | null>(null);
+  useEffect(() => {
+    model?.stats().then(setStats, () => {});
+  }, [model]);
+  if (stats === null) return null;
+  const { backend, weights, memory, experts } = stats;
+  const gpu = backend.backend === "webgpu";
+  const computes = gpu
+    ? `WebGPU: ${backend.device}`
+    : `CPU, ${backend.threads} ${backend.threads === 1 ? "thread" : "threads"}`;
+  const rows: [string, string][] = [
+    ["Computes on", computes],
+    ["Weights", weights],
+    [gpu ? "In GPU memory" : "In RAM", bytes(memory.weights + memory.kv + memory.scratch)],
+  ];
+  if (experts !== null) {
+    const { main, ram, recordBytes } = experts;
+    const slots = main.slots * main.layers.length;
+    rows.push([
+      `Experts ${gpu ? "on the GPU" : "in RAM"}`,
+      `${main.slots} of ${experts.experts} a layer, ${bytes(slots * recordBytes)}`,
+    ]);
+    if (ram) rows.push(["Behind them in RAM", `${ram.slots} of ${experts.experts} a layer`]);
+    rows.push(["The others", "read from this browser's storage when a token needs them"]);
+  }
+  return (
+    <dl class="memory">
+      {rows.map(([name, value]) => (
+        <>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </>
+      ))}
+    </dl>
+  );
+}

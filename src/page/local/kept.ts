@@ -1,0 +1,107 @@
+// Models that this browser keeps: those of the hub, which the library stores, and copies of picked
+// files, each a folder of the origin private file system.
+
+import { cachedModels, type Place, prepareRemoval } from "../../browser.ts";
+
+/** The folder of copies. */
+const COPIES = "hotset-copies";
+/** Ends the name of a copy that is not whole. */
+const PARTIAL = ".part";
+
+/** A model that is kept. */
+export interface KeptModel {
+  /** "owner/name", "owner/name:tag", or the name of a picked folder or file. */
+  readonly id: string;
+  readonly bytes: number;
+  open(): Promise<Place>;
+  remove(): Promise<void>;
+}
+
+async function copies(): Promise<FileSystemDirectoryHandle> {
+  return (await navigator.storage.getDirectory()).getDirectoryHandle(COPIES, { create: true });
+}
+
+/** All of them, by name; none where the browser stores nothing. */
+export async function keptModels(): Promise<KeptModel[]> {
+  const found: KeptModel[] = [];
+  try {
+    for (const { name, path, bytes } of await cachedModels())
+      found.push({
+        id: name,
+        bytes,
+        open: async () => path,
+        remove: async () => void (await (await prepareRemoval(name)).remove()),
+      });
+    const folder = await copies();
+    for await (const [id, entry] of folder.entries()) {
+      if (entry.kind !== "directory" || id.endsWith(PARTIAL)) continue;
+      const handle = entry as FileSystemDirectoryHandle;
+      found.push({
+        id,
+        bytes: await bytesIn(handle),
+        open: async () => handle,
+        remove: () => folder.removeEntry(id, { recursive: true }),
+      });
+    }
+  } catch {
+    // A private window, or a page of http: nothing is kept.
+  }
+  return found.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+async function bytesIn(folder: FileSystemDirectoryHandle): Promise<number> {
+  let sum = 0;
+  for await (const [, entry] of folder.entries())
+    sum +=
+      entry.kind === "file"
+        ? (await (entry as FileSystemFileHandle).getFile()).size
+        : await bytesIn(entry as FileSystemDirectoryHandle);
+  return sum;
+}
+
+/** A picked file, and its path in the model's folder. */
+export interface PickedFile {
+  readonly path: string;
+  readonly file: File;
+}
+
+/**
+ * Copies picked files. What a page that was closed has left of a copy is replaced.
+ * @throws the signal's reason, QuotaExceededError; nothing of it is left then
+ */
+export async function keepCopy(
+  id: string,
+  picked: readonly PickedFile[],
+  onProgress: (done: number, total: number) => void,
+  signal: AbortSignal,
+): Promise<KeptModel> {
+  const all = await copies();
+  const partial = id + PARTIAL;
+  await all.removeEntry(partial, { recursive: true }).catch(() => {});
+  const total = picked.reduce((sum, { file }) => sum + file.size, 0);
+  let done = 0;
+  try {
+    const mark = await all.getDirectoryHandle(partial, { create: true });
+    await all.removeEntry(id, { recursive: true }).catch(() => {});
+    const folder = await all.getDirectoryHandle(id, { create: true });
+    for (const { path, file } of picked) {
+      const names = path.split("/");
+      let below = folder;
+      for (const name of names.slice(0, -1)) below = await below.getDirectoryHandle(name, { create: true });
+      const target = await (await below.getFileHandle(names.at(-1)!, { create: true })).createWritable();
+      const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+        transform(chunk, controller) {
+          done += chunk.length;
+          onProgress(done, total);
+          controller.enqueue(chunk);
+        },
+      });
+      await file.stream().pipeThrough(counted).pipeTo(target, { signal });
+    }
+    await all.removeEntry(mark.name, { recursive: true });
+    return { id, bytes: total, open: async () => folder, remove: () => all.removeEntry(id, { recursive: true }) };
+  } catch (error) {
+    for (const name of [id, partial]) await all.removeEntry(name, { recursive: true }).catch(() => {});
+    throw error;
+  }
+}

@@ -88,7 +88,7 @@ export function App({ engine, all = PANELS }: AppProps): JSX.Element {
 
 function useModels(engine: PageEngine) {
   const [models, setModels] = useState<readonly ModelFacts[]>([]);
-  const [failure, setFailure] = useState<string | null>(null);
+  const [failure, setFailure] = useState<EngineError | null>(null);
   const asked = useRef(0);
   const refresh = useCallback((): void => {
     const mine = ++asked.current;
@@ -99,18 +99,20 @@ function useModels(engine: PageEngine) {
         setFailure(null);
       },
       (error: unknown) => {
-        if (mine === asked.current) setFailure(error instanceof EngineError ? error.message : String(error));
+        if (mine === asked.current) setFailure(error instanceof EngineError ? error : new EngineError(String(error)));
       },
     );
   }, [engine]);
   useEffect(refresh, [refresh]);
-  const loading = failure !== null || models.some(({ state }) => state === "loading" || state === "unloading");
+  // A server that is starting, or was restarted.
+  const gone = failure !== null && (failure.status === 0 || failure.status === 503);
+  const loading = gone || models.some(({ state }) => state === "loading" || state === "unloading");
   useEffect(() => {
     if (!loading) return;
     const timer = setInterval(refresh, LOADING_MS);
     return () => clearInterval(timer);
   }, [loading, refresh]);
-  return { models, failure, refresh };
+  return { models, failure: failure?.message ?? null, refresh };
 }
 
 interface PickerProps {

@@ -105,8 +105,8 @@ describe("chunks of an answer", () => {
   });
 
   it("cards and rules, whatever the server says", () => {
-    expect(factsOf({ id: "m", context_length: 5 })).toEqual({ id: "m", state: "ready", context: 5 });
-    expect(factsOf({ id: 7, state: "odd" })).toEqual({ id: "", state: "ready" });
+    expect(factsOf({ id: "m", context: 5 })).toMatchObject({ id: "m", state: "ready", context: 5 });
+    expect(factsOf({ id: 7, state: "odd" })).toMatchObject({ id: "", state: "ready" });
     const rule = { name: "top_p", min: 0, max: 1, default: 1, integer: false };
     expect(rulesOf({ parameters: [rule, { ...rule, name: "__proto__" }, 7] })).toEqual([rule]);
   });
@@ -142,6 +142,7 @@ describe("a conversation", () => {
     expect(openCalls([call])).toEqual(calls);
     expect(openCalls([call, result])).toEqual([]);
     expect(openCalls([call, result, node(result, "assistant", "x")])).toEqual([]);
+    expect(openCalls([call, result, { ...call, id: "later", parent: result.id }])).toEqual(calls);
   });
 
   it("becomes a request", () => {

@@ -1,10 +1,14 @@
 // How the server hands out the page: to whom, with which headers, and what it costs.
 
+import { readdirSync, readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { createApp, type ServerOptions } from "../../src/server/app.ts";
 import { ServerState } from "../../src/server/state.ts";
 import { fakeModel } from "../server/fake_model.ts";
+import { inRepo } from "../support/fixtures.ts";
 
+const LARGEST = 150_000;
 const HTML = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
 const app = (options: ServerOptions = {}) => createApp(fakeModel(), options);
 
@@ -49,6 +53,13 @@ describe("the page's files", () => {
         expect(headers.get("referrer-policy")).toBe("no-referrer");
       }
     }
+  });
+
+  it(`are less than ${LARGEST / 1000} kB zipped in all, without the engine that a page may hold`, async () => {
+    const files = readdirSync(inRepo("dist/page/page")).filter((name) => !/^(?:local|engine|worker)/.test(name));
+    const sizes = files.map((name) => gzipSync(readFileSync(inRepo(`dist/page/page/${name}`))).length);
+    expect(sizes.length).toBeGreaterThan(2);
+    expect(sizes.reduce((sum, size) => sum + size)).toBeLessThan(LARGEST);
   });
 
   it.each(["/page/other.js", "/page/..%2findex.html", "/page/..%2f..%2fpackage.json", "/page/"])(

@@ -21,6 +21,8 @@ import { chosenInstead } from "./token_choice.ts";
 
 /** While an answer is written it is kept so often. */
 const KEEP_MS = 2000;
+/** Settings are kept when the person has paused. */
+const PAUSE_MS = 400;
 
 type AssistantMessage = Extract<Message, { role: "assistant" }>;
 
@@ -63,11 +65,14 @@ export function createController(engine: PageEngine, library: Library, usual: Se
   const live = createStore<Node | null>(null);
   const complaint = createStore<string | null>(null);
   const heads = createStore<readonly Head[]>([]);
+  /** Answers that were being written to them must not bring them back. */
+  const removed = new Set<string>();
   let stopping: AbortController | null = null;
+  let pause: ReturnType<typeof setTimeout> | undefined;
 
   const list = async (): Promise<void> => heads.set(await library.heads());
   const keep = async (one: Conversation): Promise<void> => {
-    if (one.nodes.size === 0) return;
+    if (one.nodes.size === 0 || removed.has(one.id)) return;
     try {
       await library.save(one);
       await list();
@@ -142,6 +147,7 @@ export function createController(engine: PageEngine, library: Library, usual: Se
     }
   };
   const leave = (): void => {
+    void keep(conversation.get());
     stopping?.abort();
     stopping = null;
     live.set(null);
@@ -173,6 +179,7 @@ export function createController(engine: PageEngine, library: Library, usual: Se
       await keep(next);
     },
     async remove(id) {
+      removed.add(id);
       if (conversation.get().id === id) controller.begin(conversation.get().kind);
       await library.remove(id);
       await list();
@@ -185,7 +192,11 @@ export function createController(engine: PageEngine, library: Library, usual: Se
     set(settings) {
       const now = conversation.get();
       complaint.set(null);
-      change({ ...now, settings: { ...now.settings, ...settings } });
+      conversation.set({ ...now, settings: { ...now.settings, ...settings } });
+      clearTimeout(pause);
+      pause = setTimeout(() => {
+        if (conversation.get().id === now.id) void keep(conversation.get());
+      }, PAUSE_MS);
     },
     send(text) {
       if (text === "" || live.get() !== null || controller.model === null || !sound()) return false;

@@ -102,8 +102,11 @@ export function titleOf(text: string): string {
 
 /** Calls at the end of the branch that have no result yet. */
 export function openCalls(branch: readonly Node[]): readonly ToolCall[] {
-  const last = branch.findLast(({ message }) => message.role !== "tool")?.message;
+  const at = branch.findLastIndex(({ message }) => message.role !== "tool");
+  const last = branch[at]?.message;
   if (last?.role !== "assistant" || last.calls === undefined) return [];
-  const answered = new Set(branch.map(({ message }) => (message.role === "tool" ? message.callId : null)));
+  // Some models use an id again in later answers.
+  const results = branch.slice(at + 1);
+  const answered = new Set(results.map(({ message }) => (message.role === "tool" ? message.callId : null)));
   return last.calls.filter(({ id }) => !answered.has(id));
 }

@@ -4,11 +4,14 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { PageEngine, ParameterRule } from "../engine.ts";
 import type { PanelProps } from "../panel.ts";
+import { CodeDialog } from "../samples/dialog.tsx";
 import { useStore } from "../store.ts";
 import { Composer } from "./composer.tsx";
 import { type Controller, createController } from "./controller.ts";
-import { branchOf } from "./conversation.ts";
+import { branchOf, type Conversation, type Node } from "./conversation.ts";
 import { type Library, openLibrary } from "./library.ts";
+import { type Request, requestOf } from "./requests.ts";
+import { PLAIN, SettingsError } from "./settings.ts";
 import { SettingsPanel } from "./settings_panel.tsx";
 import { ShortcutList, useShortcuts } from "./shortcuts.tsx";
 import { Sidebar } from "./sidebar.tsx";
@@ -30,6 +33,7 @@ function Chat({ engine, model, library, shown }: PanelProps & { readonly library
   const [drawer, openDrawer] = useState<"list" | "settings" | null>(null);
   const [draft, setDraft] = useState<{ readonly text: string } | null>(null);
   const [listing, listShortcuts] = useState(false);
+  const [code, showCode] = useState<Request | null>(null);
   const root = useRef<HTMLDivElement>(null);
   controller.model = model?.id ?? null;
   // A model without a chat template can only continue texts.
@@ -73,6 +77,14 @@ function Chat({ engine, model, library, shown }: PanelProps & { readonly library
             Chats
           </button>
           <span class="title">{conversation.title}</span>
+          <button
+            type="button"
+            class="quiet-button"
+            disabled={model === null}
+            onClick={() => model && showCode(sampleRequest(conversation, model.id))}
+          >
+            Code
+          </button>
           <button type="button" class="quiet-button" onClick={() => listShortcuts(true)}>
             Shortcuts
           </button>
@@ -122,9 +134,28 @@ function Chat({ engine, model, library, shown }: PanelProps & { readonly library
         <SettingsPanel kind={kind} settings={settings} rules={rules} change={controller.set} />
       </aside>
       {drawer !== null && <button type="button" class="scrim" aria-label="Close" onClick={() => openDrawer(null)} />}
+      {code && <CodeDialog request={code} url={engine.url} close={() => showCode(null)} />}
       {listing && <ShortcutList close={() => listShortcuts(false)} />}
     </div>
   );
+}
+
+const EXAMPLE: Node = { id: "", parent: null, created: 0, message: { role: "user", content: "Tell me a story." } };
+
+/** The request whose answer is in view, for code samples; an example where nothing was asked yet. */
+function sampleRequest(conversation: Conversation, model: string): Request {
+  const branch = branchOf(conversation);
+  const asked = branch.slice(0, branch.findLastIndex(({ message }) => message.role !== "assistant") + 1);
+  const nodes = asked.length > 0 ? asked : [EXAMPLE];
+  const { kind, settings } = conversation;
+  try {
+    return requestOf({ kind, settings: { ...settings, probabilities: false } }, nodes, model);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    // Tools or a format that are not written to the end.
+    const { system, sampling, stop } = settings;
+    return requestOf({ kind, settings: { ...PLAIN, system, sampling, stop } }, nodes, model);
+  }
 }
 
 /** The model's rules, read again when it is loaded. */

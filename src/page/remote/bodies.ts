@@ -54,7 +54,7 @@ function toolBody({ name, description, parameters }: Tool): object {
   };
 }
 
-function formatBody(format: Format): object {
+export function formatBody(format: Format): object {
   switch (format.type) {
     case "json_object":
       return { type: "json_object" };

@@ -32,13 +32,13 @@ export interface ExpertsFrame {
   readonly ms: number;
   /** Tokens whose experts `routes` has one by one. */
   readonly shown: number;
-  /** u16 [shown, L, K]; UNKNOWN: not known, as of a last layer that was not computed. */
+  /** u16 [shown, L, K]; 65535: not known, as of a last layer that was not computed. */
   readonly routes: string;
   /** u8 [L, E], at most 255: how many of the other tokens took each expert; null: none. */
   readonly counts: string | null;
   /** Of these other tokens, those of answers, for which the frame had no room. */
   readonly dropped: number;
-  /** u8 [L, E]: a Place each; null: as before. */
+  /** u8 [L, E]: 0 only on disk, 1 in RAM, 2 on the GPU, 3 no such expert; null: as before. */
   readonly places: string | null;
   /** Experts that steps used, and those that were in the main memory; null: all are. */
   readonly uses: { readonly routed: number; readonly hits: number } | null;
@@ -110,13 +110,13 @@ export class ExpertsFeed {
     const frame: ExpertsFrame = {
       at: this.#now(),
       ...totals,
-      ms: Math.round(1000 * totals.ms) / 1000,
+      ms: toMicroseconds(totals.ms),
       routes: base64(bytesOf(words)),
       counts: this.#counted ? base64(this.#counts) : null,
       places: this.#moved(stats),
       uses: stats && before && minus(usesOf(stats), usesOf(before)),
       bytes: stats && before && minus(movedOf(stats), movedOf(before)),
-      times: stats && before && minus(stats.ms, before.ms),
+      times: stats && before && minus(stats.ms, before.ms, toMicroseconds),
     };
     this.#before = stats;
     this.#counts.fill(0);
@@ -182,10 +182,18 @@ function movedOf({ main, ram }: ExpertStats): { main: number; disk: number; wast
   return { main: all(main), disk: all(ram ?? main), wasted: main.bytes.wasted };
 }
 
-function minus<T extends { readonly [key in keyof T]: number }>(a: T, b: T): T {
+function minus<T extends { readonly [key in keyof T]: number }>(
+  a: T,
+  b: T,
+  round = (value: number): number => value,
+): T {
   const result: Record<string, number> = { ...a };
-  for (const [key, value] of Object.entries<number>(b)) result[key]! -= value;
+  for (const [key, value] of Object.entries<number>(b)) result[key] = round(result[key]! - value);
   return result as T;
+}
+
+function toMicroseconds(ms: number): number {
+  return Math.round(1000 * ms) / 1000;
 }
 
 function bytesOf(words: Uint16Array): Uint8Array {

@@ -12,7 +12,7 @@ export interface WatchedStep extends RouteStep {
   readonly ms: number;
 }
 
-/** Who watches a model. */
+/** A listener to the routes of a model. */
 export interface RouteListener {
   /** Called after each step that succeeded, in order. What it throws is dropped. */
   step(step: WatchedStep): void;

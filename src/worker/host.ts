@@ -3,6 +3,8 @@
 import type { OpenOptions, Session } from "../engine/api.ts";
 import type { ChatModel } from "../engine/chat_api.ts";
 import type { Model } from "../engine/model_api.ts";
+import { RequestError } from "../errors.ts";
+import { expertsAtWork } from "./experts.ts";
 import { failureOf } from "./failure.ts";
 import {
   type About,
@@ -247,6 +249,11 @@ class Host {
       case "complete": {
         const [prompt, options] = message.args;
         return this.#chat.complete(prompt, { ...options, ...watch });
+      }
+      case "experts": {
+        const { view } = this.#chat;
+        if (view === undefined) throw new RequestError("the experts of this model cannot be watched");
+        return expertsAtWork(view, signal);
       }
     }
   }

@@ -33,6 +33,7 @@ export function workerModel(link: Link, about: About): WorkerModel {
     },
     logits: (ids, signal) => link.call("logits", [ids], signal),
     embed: (ids, signal) => link.call("embed", [ids], signal),
+    experts: (signal) => link.stream("experts", [], { signal }),
     stats: () => link.call("stats", []),
     close() {
       closing ??= (async () => {

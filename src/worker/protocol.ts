@@ -7,6 +7,7 @@ import type { ChatEvent } from "../engine/events.ts";
 import type { Model } from "../engine/model_api.ts";
 import type { ModelFacts } from "../engine/model_view.ts";
 import type { Architecture } from "../model/family.ts";
+import type { ExpertsAtWork } from "./experts.ts";
 import type { Failure } from "./failure.ts";
 
 /** Options that are neither functions nor signals. */
@@ -53,6 +54,7 @@ export interface Streams {
   generate(session: number, prompt: string | readonly number[], options: Sent<ChatOptions>): Piece;
   chat(messages: readonly ChatMessage[], options: Sent<ChatOptions>): ChatEvent;
   complete(prompt: string | readonly number[], options: Sent<ChatOptions> & { readonly echo?: boolean }): ChatEvent;
+  experts(): ExpertsAtWork;
 }
 
 type CallOf<Table, Kind extends string> = {

@@ -7,6 +7,7 @@ import type { Model } from "../engine/model_api.ts";
 import type { ModelFacts } from "../engine/model_view.ts";
 import type { ChatInput } from "../engine/schemas.ts";
 import type { Architecture } from "../model/family.ts";
+import type { ExpertsAtWork } from "./experts.ts";
 
 /**
  * A loaded model in a worker of its own. Close it when done: that ends the worker and gives all of
@@ -52,6 +53,11 @@ export interface WorkerModel extends Pick<Model, "config"> {
   logits(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
   /** An embedding [D] of length 1, as Model.embed(). */
   embed(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array>;
+  /**
+   * Its experts at work, in frames, until the reader leaves, `signal` aborts or the model closes.
+   * Nothing is computed for it while there is no reader.
+   */
+  experts(signal?: AbortSignal): AsyncIterableIterator<ExpertsAtWork>;
   /** What the model is and uses at this moment. */
   stats(): Promise<ModelStats>;
   /** Frees everything and ends the worker; running generations reject. Safe to call twice. */

@@ -135,6 +135,29 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     expect(elsewhere).toEqual([]);
   });
 
+  it("shows its experts at work", async () => {
+    const told = page.evaluate(`(async () => {
+      const leave = new AbortController();
+      const request = { model: hotset.current.get().id, prompt: "Once", sampling: { temperature: 0, max_tokens: 4 } };
+      let [layers, tokens, running] = [0, 0, false];
+      try {
+        for await (const event of hotset.experts(request.model, leave.signal)) {
+          if (event.type === "head") layers = event.head.layers.length;
+          if (event.type !== "frame") continue;
+          tokens += event.frame.tokens;
+          if (tokens > 4) leave.abort();
+          if (running) continue;
+          running = true;
+          void (async () => { for await (const _ of hotset.complete(request, new AbortController().signal)); })();
+        }
+      } catch (error) {
+        if (!leave.signal.aborted) throw error;
+      }
+      return [layers, tokens > 4];
+    })()`);
+    expect(await told).toEqual([6, true]);
+  });
+
   it("downloads a model by its name from the hub, and from nowhere else", async () => {
     await page.getByLabel("Name of a model").fill("acme/tales");
     await page.getByLabel("Name of a model").press("Enter");

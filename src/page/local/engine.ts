@@ -3,6 +3,7 @@
 import { HotsetError, openInWorker, type PageOptions, type Place, type WorkerModel } from "../../browser.ts";
 import { samplingRules } from "../../engine/sampling_rules.ts";
 import { EngineError, type MadeOf, type ModelFacts, type PageEngine } from "../engine.ts";
+import type { ExpertsEvent } from "../live.ts";
 import { createStore, type Store } from "../store.ts";
 import { type KeptModel, keptModels } from "./kept.ts";
 import { messageOf, optionsOf, pageEvents } from "./translate.ts";
@@ -87,6 +88,17 @@ export function localEngine(options: PageOptions & { readonly script?: string | 
     await open(id, await found.open(), signal);
   }
 
+  /** Follows the model from where it is opened to where it is closed, and again. */
+  async function* experts(id: string, signal: AbortSignal): AsyncGenerator<ExpertsEvent> {
+    while (!signal.aborted) {
+      const now = current.get();
+      const model = now?.id === id ? now.model : undefined;
+      yield { type: "state", state: now?.id === id ? now.state : "unloaded" };
+      if (model) yield* model.experts(signal);
+      else await changed(current, signal);
+    }
+  }
+
   async function* told<T>(
     id: string,
     events: (model: WorkerModel) => AsyncIterable<T>,
@@ -119,6 +131,7 @@ export function localEngine(options: PageOptions & { readonly script?: string | 
       const model = now?.id === id ? now.model : undefined;
       return samplingRules(model?.sampling ?? null, model?.context ?? null);
     },
+    experts,
     chat: (request, signal) =>
       told(
         request.model,
@@ -132,6 +145,19 @@ export function localEngine(options: PageOptions & { readonly script?: string | 
     complete: (request, signal) =>
       told(request.model, (model) => pageEvents(model.complete(request.prompt, optionsOf(request, signal))), signal),
   };
+}
+
+/** Resolves when another model is open, or `signal` aborts. */
+function changed(current: Store<Current | null>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      stop();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const stop = current.follow(end);
+    signal.addEventListener("abort", end);
+  });
 }
 
 function failed(error: unknown): EngineError {

@@ -19,7 +19,7 @@ export async function cachedModels(): Promise<CachedModel[]> {
       const read = ({ path }: { path: string }) => readFile(repo.pathOf(commit, path), "utf8");
       for (const { name, gguf, files } of await wholeModels(repo.repo, listing, read)) {
         const times = await Promise.all(
-          files.map(async (file) => (await stat(repo.pathOf(commit, file.path))).mtimeMs),
+          files.map(async (file) => (await stat(repo.pathOf(commit, file.path)).catch(() => null))?.mtimeMs ?? 0),
         );
         found.push({
           name,

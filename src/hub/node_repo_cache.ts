@@ -73,7 +73,10 @@ export class RepoCache {
   /** The commits of which there is something, the newest first. */
   async commits(): Promise<string[]> {
     const found = (await namesIn(join(this.folder, "snapshots"))).filter((name) => COMMIT.test(name));
-    const times = await Promise.all(found.map(async (name) => (await stat(this.snapshot(name))).mtimeMs));
+    // one that is removed meanwhile is the oldest
+    const times = await Promise.all(
+      found.map(async (name) => (await stat(this.snapshot(name)).catch(() => null))?.mtimeMs ?? 0),
+    );
     return found
       .map((name, i) => ({ name, time: times[i]! }))
       .sort((a, b) => b.time - a.time)
@@ -127,8 +130,9 @@ export class RepoCache {
   /** Bytes on disk, unfinished downloads included. */
   async bytes(): Promise<number> {
     const blobs = join(this.folder, "blobs");
-    const sizes = await Promise.all((await namesIn(blobs)).map(async (name) => (await lstat(join(blobs, name))).size));
-    return sizes.reduce((sum, size) => sum + size, 0);
+    // a pull replaces the note beside a file while this looks
+    const found = await Promise.all((await namesIn(blobs)).map((name) => lstat(join(blobs, name)).catch(() => null)));
+    return found.reduce((sum, one) => sum + (one?.size ?? 0), 0);
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -126,6 +127,25 @@ describe("a pull", () => {
       ),
     ).toBe(0);
     expect(readdirSync(join(folder, "blobs")).filter((name) => name.includes("."))).toEqual([]);
+  });
+
+  it("can be looked at while it comes: the note beside a file is replaced again and again", async () => {
+    const { folder } = await hub();
+    await quick();
+    const note = join(folder, "blobs", "x.hotset.json");
+    let over = false;
+    const replaced = (async () => {
+      while (!over) {
+        await writeFile(`${note}.new`, "{}");
+        await rename(`${note}.new`, note);
+      }
+    })();
+    for (let looks = 0; looks < 50; looks++) {
+      expect((await prepareRemoval(REPO)).bytes).toBeGreaterThanOrEqual(total);
+      expect(await cachedModels()).toHaveLength(1);
+    }
+    over = true;
+    await replaced;
   });
 
   it("asks before; no means nothing large", async () => {

@@ -22,7 +22,7 @@ import { ollamaPull } from "./ollama_pull.ts";
 import { chatCompletions } from "./openai_chat.ts";
 import { completions } from "./openai_completions.ts";
 import { embeddings } from "./openai_embeddings.ts";
-import { responses } from "./openai_responses.ts";
+import { countInputTokens, responses } from "./openai_responses.ts";
 import { openPage, wantsPage } from "./page.ts";
 import { parameters } from "./parameters.ts";
 import { askedPath, dialectOf, routePath } from "./paths.ts";
@@ -51,6 +51,7 @@ interface Route {
 const ROUTES: readonly Route[] = [
   { method: "POST", path: "/v1/chat/completions", handler: chatCompletions },
   { method: "POST", path: "/v1/responses", handler: responses },
+  { method: "POST", path: "/v1/responses/input_tokens", handler: countInputTokens },
   { method: "POST", path: "/v1/completions", handler: completions },
   { method: "POST", path: "/v1/embeddings", handler: embeddings },
   { method: "GET", path: "/v1/models", handler: listModels },

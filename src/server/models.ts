@@ -94,6 +94,19 @@ function openai({ id: name, created, context: known }: ModelCard): object {
   };
 }
 
-function anthropic({ id: name, created }: ModelCard): object {
-  return { type: "model", id: name, display_name: name, created_at: new Date(created * 1000).toISOString() };
+/** Anthropic's client declares all of these; those that may be null are unknown here. */
+function anthropic({ id: name, created, context }: ModelCard): object {
+  return {
+    type: "model",
+    id: name,
+    display_name: name,
+    created_at: new Date(created * 1000).toISOString(),
+    max_input_tokens: context,
+    max_tokens: context,
+    lifecycle: "active",
+    deprecated_at: null,
+    retires_at: null,
+    line: null,
+    capabilities: null,
+  };
 }

@@ -33,6 +33,19 @@ export async function responses(c: Context, service: Service): Promise<Response>
   }
 }
 
+/** POST /v1/responses/input_tokens: the length of a request's prompt. */
+export async function countInputTokens(c: Context, service: Service): Promise<Response> {
+  const json = await readJson(c.req.raw, service.bodyLimit);
+  const { messages, options } = responsesRequest(json);
+  const work = await service.begin(c.req.raw, { name: nameIn(c, json) });
+  try {
+    const tokens = (await work.loaded()).countTokens(messages, options);
+    return c.json({ object: "response.input_tokens", input_tokens: tokens });
+  } finally {
+    work.end();
+  }
+}
+
 async function* texts(events: AsyncIterable<ChatEvent>, writer: ResponseWriter): AsyncGenerator<string> {
   let begun = false;
   for await (const one of events) {

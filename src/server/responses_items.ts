@@ -243,7 +243,7 @@ export class ResponseWriter {
 function usage({ usage: { promptTokens, cachedTokens, completionTokens, reasoningTokens } }: ChatFinish): object {
   return {
     input_tokens: promptTokens,
-    input_tokens_details: { cached_tokens: cachedTokens },
+    input_tokens_details: { cache_write_tokens: 0, cached_tokens: cachedTokens },
     output_tokens: completionTokens,
     output_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
     total_tokens: promptTokens + completionTokens,

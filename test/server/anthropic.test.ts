@@ -364,6 +364,14 @@ describe("beside messages", () => {
       id: "fake-mixtral",
       display_name: "fake-mixtral",
       created_at: "2023-11-14T22:13:20.000Z",
+      max_input_tokens: 4096,
+      max_tokens: 4096,
+      // Anthropic's client for Python rejects a card without a lifecycle where it is strict.
+      lifecycle: "active",
+      deprecated_at: null,
+      retires_at: null,
+      line: null,
+      capabilities: null,
     };
     const list = { data: [one], first_id: "fake-mixtral", last_id: "fake-mixtral", has_more: false };
     expect(await get("/v1/models", anthropic)).toEqual(list);

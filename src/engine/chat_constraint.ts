@@ -25,7 +25,7 @@ export interface ConstraintParts {
  * - Required calls (tool_choice "required" or a name) apply from the first token, control tokens
  *   included.
  * - Optional calls apply from where the model begins one; calls between marks only if a tool is
- *   `strict`.
+ *   `strict`. Beside a response format the answer is either a text in it or calls, both held.
  * - Keywords of a tool's schema that cannot be enforced are dropped, or rejected where the tool is
  *   `strict`.
  * @param calls from ChatConventions.callGrammar()
@@ -46,20 +46,14 @@ export async function constraintOf(
   }
   const [first] = calls.prefixIds;
   const format = responseFormat?.type ?? "text";
-  if (first === undefined && !calls.required && format !== "text" && format !== "json") {
-    throw new RequestError(
-      `response_format ${format} together with tools: this model writes calls as JSON text, which the format forbids; leave one of them out, or require a call`,
-      { param: "response_format" },
-    );
-  }
-  if (calls.written && !calls.required) {
-    if (!text) return begun(parts, calls);
-    throw new RequestError(
-      `response_format ${format} together with tools: this model writes calls between marks, which the format forbids; leave one of them out, or require a call`,
-      { param: "response_format" },
-    );
-  }
   const { written } = calls;
+  // Any JSON object is also a call of the JSON protocol.
+  if (text && !calls.required && (written || (first === undefined && format !== "json"))) {
+    const marks = written && hasControls(written, parts.tokenizer);
+    const all = marks ? written : [{ grammar: await callGrammar(parts.grammars, calls) }];
+    return marked(parts, [{ any: [[...head, { grammar: text }], all] }], calls);
+  }
+  if (written && !calls.required) return begun(parts, calls);
   if (written) return writtenConstraint(parts, { ...calls, written });
   const grammar = await callGrammar(parts.grammars, calls);
   const inner = await grammar.matcher();

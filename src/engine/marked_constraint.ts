@@ -6,7 +6,7 @@ import type { Constraint, Grammar } from "../grammar/types.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 
 /** What is written, with a whole text in a grammar as a further kind of piece. */
-export type Marked = Written | { readonly grammar: Grammar };
+export type Marked = Written | { readonly grammar: Grammar } | { readonly any: readonly (readonly Marked[])[] };
 
 export interface MarkedParts {
   readonly tokenizer: Tokenizer;

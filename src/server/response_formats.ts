@@ -69,10 +69,7 @@ export async function* namingField<T>(format: ResponseFormat | undefined, events
     const field = format && askedBy.get(format);
     if (field === undefined || !(error instanceof RequestError) || error.detail.param !== "response_format")
       throw error;
-    const rest = error.message.replace(
-      /^(json_schema|json_object|regex|ebnf|grammar|choice|structural_tag): |^response_format \w+ /,
-      "",
-    );
+    const rest = error.message.replace(/^(json_schema|json_object|regex|ebnf|grammar|choice|structural_tag): /, "");
     throw new RequestError(`${field}: ${rest}`, { ...error.detail, param: field });
   }
 }

@@ -173,11 +173,24 @@ describe("calls that may come", () => {
     }
   });
 
-  it("a format that forbids the JSON protocol's calls is refused", async () => {
-    const responseFormat = { type: "regex", pattern: "a+" } as const;
-    await expect(protocol({ tools: [city], responseFormat })).rejects.toThrow(
-      /response_format regex together with tools/,
-    );
+  it("beside a format of its text the JSON protocol is that text, or calls", async () => {
+    const schema = { type: "object", properties: { t: { const: 1 } }, required: ["t"], additionalProperties: false };
+    const call = (town: string) => `{"tool_calls": [{"name": "weather", "arguments": {"city": "${town}"}}]}`;
+    for (const [text, is] of [
+      ['{"t": 1}', true],
+      ['{"t": 2}', false],
+      [call("Rome"), true],
+      [call("Bonn"), false],
+      ['{"tool": 1}', false],
+      ["Hello", false],
+    ] as const) {
+      const constraint = (await protocol({
+        tools: [city],
+        responseFormat: { type: "json_schema", schema, strict: true },
+      }))!;
+      expect(await takes(constraint, [...tokensOf(text, tales), EOS]), text).toBe(is);
+      constraint.close();
+    }
   });
 });
 

@@ -90,6 +90,36 @@ const HEAD = (name: string) => `<|channel|>commentary to=functions.${name} <|con
 const THINK: readonly Piece[] = ["<|channel|>analysis<|message|>", V("Let me see."), "<|end|>"];
 const NEXT = "<|start|>assistant";
 
+describe("optional calls beside a format", () => {
+  const TEXT = V('{"t": 1}');
+  const FINAL = "<|channel|>final<|message|>";
+  const CALL_JSON = '<tool_call>\n{"name": "weather", "arguments": ';
+
+  it.each<[string, CallStyle, readonly Piece[], boolean]>([
+    ["qwen: a text in the format", qwenJson, [TEXT, "</s>"], true],
+    ["qwen: another text", qwenJson, [V('{"t": 2}')], false],
+    ["qwen: a call", qwenJson, [CALL_JSON, ROME, "}\n</tool_call>", "</s>"], true],
+    ["qwen: arguments", qwenJson, [CALL_JSON, BAD], false],
+    ["qwen: a text, then a call", qwenJson, [TEXT, CALL_JSON], false],
+    ["deepseek: a text in the format", deepseekCalls(false), [TEXT, "</s>"], true],
+    [
+      "deepseek: a call",
+      deepseekCalls(false),
+      [CALLS, `${CALL}weather${SEP}`, ROME, CALL_END, CALLS_END, "</s>"],
+      true,
+    ],
+    ["gpt-oss: a text in the format", harmony, [FINAL, TEXT, "<|return|>"], true],
+    ["gpt-oss: another text", harmony, [FINAL, V("Well.")], false],
+    ["gpt-oss: a call", harmony, [HEAD("weather"), ROME, "<|call|>"], true],
+    ["gpt-oss: arguments", harmony, [HEAD("weather"), BAD], false],
+  ])("%s", async (_, style, pieces, is) => {
+    const schema = { type: "object", properties: { t: { const: 1 } }, required: ["t"], additionalProperties: false };
+    const options = { tools, responseFormat: { type: "json_schema", schema, strict: true } } as const;
+    const constraint = await constraintOf(parts, options, style.grammar(tools, "auto", true), style.textHead);
+    expect(await allows(constraint, pieces, null)).toBe(is);
+  });
+});
+
 describe("required calls around control tokens", () => {
   const held = async (style: CallStyle, pieces: readonly Piece[], end?: number | null, parallel = true) => {
     const calls = style.grammar(tools, "required", parallel)!;

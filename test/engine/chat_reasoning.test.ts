@@ -180,11 +180,23 @@ describe("calls between tags that must come", () => {
     expect(qwenJson.grammar([strict], "required", true)).not.toBeNull();
   });
 
-  it("optional calls are free; a format beside them is refused", async () => {
-    const calls = qwenXml.grammar(tools, "auto", true);
-    expect(await constraintOf(parts, { tools }, calls)).toBeNull();
-    await expect(constraintOf(parts, { tools, responseFormat: { type: "json" } }, calls)).rejects.toThrow(
-      /response_format json/,
-    );
+  it("optional calls are free", async () => {
+    expect(await constraintOf(parts, { tools }, qwenXml.grammar(tools, "auto", true))).toBeNull();
+  });
+
+  it.each<[string, CallStyle, string, boolean]>([
+    ["a text in the format", qwenXml, '{"t": 1}', true],
+    ["another text", qwenXml, "Well.", false],
+    ["another object", qwenXml, '{"t": 2}', false],
+    ["a call", qwenXml, X(P("city", "Rome")), true],
+    ["two calls", qwenJson, `${J('{"city": "Rome"}')}\n${J('{"city": "Oslo"}')}`, true],
+    ["a call that misses an argument", qwenXml, X(P("days", "3")), false],
+    ["a text, then a call", qwenJson, `{"t": 1}${J('{"city": "Rome"}')}`, false],
+    ["a call of GLM", glm, G(A("city", "Rome")), true],
+    ["a call of MiniMax", minimax, M(B("city", "Rome")), true],
+  ])("beside a format: %s", async (_, style, text, is) => {
+    const schema = { type: "object", properties: { t: { const: 1 } }, required: ["t"], additionalProperties: false };
+    const options = { tools, responseFormat: { type: "json_schema", schema, strict: true } } as const;
+    expect(await allows(await constraintOf(parts, options, style.grammar(tools, "auto", true)), text)).toBe(is);
   });
 });

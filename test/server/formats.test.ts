@@ -188,11 +188,6 @@ describe.each(Object.keys(BODIES))("the format of an answer at %s", (path) => {
     [{ grammar: "a" }, "grammar: line 1: is wrong", "grammar: line 1: is wrong"],
     [{ guided_choice: ["a"] }, "choice: is wrong", "guided_choice: is wrong"],
     [{ structured_outputs: { regex: "(" } }, "regex: is wrong", "structured_outputs.regex: is wrong"],
-    [
-      { guided_regex: "a" },
-      "response_format regex together with tools: cannot be",
-      "guided_regex: together with tools: cannot be",
-    ],
   ])("%j: what the engine finds wrong is said of that field", async (fields, said, told) => {
     const fail = new RequestError(said, { param: "response_format" });
     const model = fakeModel({ acts: () => [{ fail }] });

@@ -55,6 +55,10 @@ await check("openai, responses: a tool call in a stream", async () => {
   for await (const event of stream) if (event.type === "response.function_call_arguments.delta") text += event.delta;
   called(JSON.parse(text.slice(0, text.indexOf("}") + 1)));
 });
+await check("openai, responses: count", async () => {
+  const { input_tokens: counted } = await openai.responses.inputTokens.count({ model, input: "hi" });
+  assert.ok(counted > 0);
+});
 await check("openai, responses: 400", async () => {
   await rejects(
     () => openai.responses.create({ ...ask, previous_response_id: "resp_1" }),

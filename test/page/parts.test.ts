@@ -12,7 +12,7 @@ import {
 } from "../../src/page/chat/conversation.ts";
 import { requestOf } from "../../src/page/chat/requests.ts";
 import { formatOf, PLAIN, SettingsError, toolsOf } from "../../src/page/chat/settings.ts";
-import { chosenInstead, percent, tokensToTheEnd } from "../../src/page/chat/token_choice.ts";
+import { chosenInstead, percent, tokensToTheEnd, withoutEndText } from "../../src/page/chat/token_choice.ts";
 import { exported, ImportError, imported } from "../../src/page/chat/transfer.ts";
 import { BlockReader } from "../../src/page/markdown/blocks.ts";
 import { safeLink, withCharacters } from "../../src/page/markdown/safe_link.ts";
@@ -187,6 +187,21 @@ describe("another token", () => {
     [1, share(), "> a"],
   ])("in place %i: %j", (at, choice, content) => {
     expect(chosenInstead(answer, at, choice)?.message.content ?? null).toBe(content);
+  });
+
+  it("ends where the name of the end token is no part of the text", () => {
+    const named = (text: string) => ({ text, bytes: [...new TextEncoder().encode(text)], logprob: -1 });
+    const place = (text: string, ...top: string[]) => ({ ...named(text), top: top.map(named) });
+    const all = [place("a", "b", "</s>"), place("</s>", "</s>", "c")];
+    const lengths = (text: string) =>
+      withoutEndText(all, text).map(({ bytes, top }) =>
+        [bytes, ...top.map((one) => one.bytes)].map((one) => one.length),
+      );
+    expect(lengths("a")).toEqual([
+      [1, 1, 0],
+      [0, 0, 1],
+    ]);
+    expect(withoutEndText(all, "a</s>")).toBe(all);
   });
 
   it("counts only tokens that say the text", () => {

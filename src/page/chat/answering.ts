@@ -3,7 +3,7 @@
 import { EngineError, type Message, type PageEngine, type PageEvent, type TokenChoice, type Usage } from "../engine.ts";
 import type { Ending, Node } from "./conversation.ts";
 import type { Request } from "./requests.ts";
-import { tokensToTheEnd } from "./token_choice.ts";
+import { tokensToTheEnd, withoutEndText } from "./token_choice.ts";
 
 /** A hidden tab has no frames. */
 const HIDDEN_MS = 200;
@@ -93,6 +93,8 @@ class Gathered {
 
   node(end?: Ending): Node {
     const { id, parent, created } = this.#start;
+    const said = this.#text.slice(this.#tokensFrom);
+    const tokens = end ? withoutEndText(this.#tokens, said) : [...this.#tokens];
     return {
       id,
       parent,
@@ -103,7 +105,7 @@ class Gathered {
         ...(this.#reasoning !== "" && { reasoning: this.#reasoning }),
         ...(this.#calls !== undefined && { calls: this.#calls }),
       },
-      ...(this.#tokens.length > 0 && { tokens: [...this.#tokens], tokensFrom: this.#tokensFrom }),
+      ...(tokens.length > 0 && { tokens, tokensFrom: this.#tokensFrom }),
       ...(end && { end }),
     };
   }

@@ -178,7 +178,7 @@ interface ParameterProps {
 
 function Parameter({ rule, value, set }: ParameterProps): JSX.Element {
   const { label, help, slider, step } = CONTROLS[rule.name];
-  const usual = rule.default === null ? "by itself" : String(rule.default);
+  const usual = rule.default === null ? "auto" : String(rule.default);
   const id = `parameter-${rule.name}`;
   const take = (text: string): void => {
     const number = Number(text);

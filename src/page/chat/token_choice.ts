@@ -27,6 +27,18 @@ export function chosenInstead(node: Node, at: number, choice: TokenShare): Node 
   return { ...rest, message: { ...message, content }, tokens: kept };
 }
 
+/**
+ * The tokens of a finished text, where the token that ends it may be named as if it were a part:
+ * "</s>". It, and alternatives of its name, get no bytes.
+ * @param text what all tokens but that one say
+ */
+export function withoutEndText(tokens: readonly TokenChoice[], text: string): readonly TokenChoice[] {
+  const last = tokens.at(-1);
+  if (last === undefined || decoded(tokens) === text || decoded(tokens.slice(0, -1)) !== text) return tokens;
+  const clear = <T extends TokenShare>(one: T): T => (one.text === last.text ? { ...one, bytes: [] } : one);
+  return tokens.map((token) => ({ ...clear(token), top: token.top.map(clear) }));
+}
+
 /** The text of tokens; null where they end within a character. */
 function decoded(tokens: readonly TokenShare[]): string | null {
   const bytes = Uint8Array.from(tokens.flatMap((token) => token.bytes));

@@ -133,7 +133,7 @@ const Run = memo(
             class={`token p${stepOf(token.logprob)}${at === active ? " active" : ""}`}
             aria-label={`${visible(token.text)}, ${percent(token.logprob)}`}
           >
-            {token.text === "" ? "\u23F9" : token.text}
+            {token.bytes.length === 0 ? "\u25A0" : token.text}
           </span>
         );
       })}

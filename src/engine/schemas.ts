@@ -101,7 +101,9 @@ function plainFormat(format: ResponseFormat): ResponseFormat {
 
 /** Arktype's schemas are functions. */
 function isStandard(value: unknown): value is StandardTypedV1 {
-  return ((typeof value === "object" && value !== null) || typeof value === "function") && "~standard" in value;
+  if ((typeof value !== "object" || value === null) && typeof value !== "function") return false;
+  const standard = "~standard" in value && value["~standard"];
+  return typeof standard === "object" && standard !== null;
 }
 
 /** How a library's schemas get a JSON Schema, by its vendor's name in the standard. */

@@ -113,6 +113,7 @@ describe("schemas of libraries", () => {
     const { validate: _, ...rest } = schema()["~standard"];
     const only = { "~standard": rest } as unknown as Whole;
     expect(() => tool({ name: "a", schema: only })).toThrow(/expected a schema that validates/);
-    expect(() => jsonFormat({ type: "object" } as unknown as Whole)).toThrow(/property "~standard", as zod/);
+    for (const wrong of [{ type: "object" }, { "~standard": null }, null, 5])
+      expect(() => jsonFormat(wrong as unknown as Whole)).toThrow(/property "~standard", as zod/);
   });
 });

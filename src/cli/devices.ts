@@ -4,7 +4,7 @@
 import { type Command, Option } from "commander";
 import { PACKABLE, type PackableName } from "../../kernels/formats/index.ts";
 import { hasSubgroups } from "../backend/webgpu/device/adapter.ts";
-import { listAdapterNames, openNodeGpu } from "../backend/webgpu/device/node_gpu.ts";
+import { hasDawn, listAdapterNames, openNodeGpu } from "../backend/webgpu/device/node_gpu.ts";
 import { HotsetError } from "../errors.ts";
 import { type ExpertRates, type KernelChoices, measureExperts, measureKernels } from "../index.ts";
 import { formatBytes } from "./output.ts";
@@ -53,7 +53,12 @@ export function addDevices(program: Command): void {
     .action(async (options: Options) => {
       const adapters = await listAdapters(options.tune);
       const cpu = await reported(() => measureExperts());
-      process.stdout.write(options.json ? `${JSON.stringify({ adapters, cpu }, null, 2)}\n` : text(adapters, cpu));
+      const remedy = (await hasDawn())
+        ? "install a GPU driver (Vulkan on Linux)"
+        : "the optional package webgpu is not installed (npm install webgpu)";
+      process.stdout.write(
+        options.json ? `${JSON.stringify({ adapters, cpu }, null, 2)}\n` : text(adapters, cpu, remedy),
+      );
     });
 }
 
@@ -107,10 +112,9 @@ async function reported<T>(measure: () => Promise<T>): Promise<T | string> {
   }
 }
 
-function text(adapters: readonly AdapterReport[], cpu: ExpertRates | string): string {
+function text(adapters: readonly AdapterReport[], cpu: ExpertRates | string, remedy: string): string {
   const host = `CPU\n  expert      ${typeof cpu === "string" ? cpu : onCpu(cpu)}\n`;
-  if (adapters.length === 0)
-    return `no WebGPU adapter: install a GPU driver (Vulkan on Linux); hotset runs on the CPU without one\n\n${host}`;
+  if (adapters.length === 0) return `no WebGPU adapter: ${remedy}; hotset runs on the CPU without one\n\n${host}`;
   const list = adapters
     .map(({ name, driver, software, limits, subgroups, features, ...rest }) => {
       // "auto" prefers the CPU backend to a software adapter.

@@ -28,7 +28,7 @@ export function addQuantize(program: Command): void {
     )
     .argument(
       "<in>",
-      "a weights folder, a GGUF file, or synthetic:mixtral-8x7b?layers=2&seed=1; with --verify a folder written by this command",
+      "a weights folder, a GGUF file, the name of a downloaded model, or synthetic:mixtral-8x7b?layers=2&seed=1; with --verify a folder written by this command",
     )
     .argument("[out]", "the folder to write")
     .addOption(new Option("--weights <format>", "one format for all weights").choices([...PACKABLE]))

@@ -1,5 +1,4 @@
-// `hotset serve`: answers OpenAI's and Anthropic's APIs over HTTP with the model in
-// a weights folder, or with many models.
+// `hotset serve`: answers OpenAI's, Anthropic's and Ollama's APIs over HTTP with one model or many.
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { OpenOptions } from "../engine/api.ts";
@@ -73,7 +72,7 @@ interface ServeFlags
 export function addServe(program: Command, openChat: OpenChat, version?: string, share = shareBudget): void {
   const command = new EnvCommand("serve")
     .copyInheritedSettings(program)
-    .description("answer OpenAI's and Anthropic's APIs over HTTP with the model in a weights folder, or with many")
+    .description("answer OpenAI's, Anthropic's and Ollama's APIs over HTTP with one model, or with many")
     .argument("[models...]", `${MODEL_ARGUMENT}; several are loaded when requests name them`)
     .option("--model <model>", "the same where no argument gives one, as for HOTSET_MODEL; several are allowed", names)
     .option("--models-dir <folder>", "also every model in this folder: folders of weights, GGUF files")

@@ -31,7 +31,10 @@ export function addTokenize(program: Command): void {
   program
     .command("tokenize")
     .description("show the tokens of a text, or the text of tokens")
-    .argument("<folder>", "a folder with tokenizer files, a GGUF file or a tokenizer file")
+    .argument(
+      "<folder>",
+      "a folder with tokenizer files, a GGUF file, a tokenizer file, or the name of a downloaded model",
+    )
     .argument("[text]", "the text; stdin if omitted")
     .option("--ids", "print ids only, on one line")
     .option("--decode <ids...>", "the other way: token ids to text", idList)

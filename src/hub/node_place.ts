@@ -5,6 +5,7 @@ import { lstat } from "node:fs/promises";
 import { WeightsError } from "../errors.ts";
 import { parseName } from "./name.ts";
 import { pulledPath } from "./node_pull.ts";
+import { A_SHORT_NAME } from "./short_names.ts";
 
 /**
  * Whether `text` can only be a name: there is no such file or folder, and it has the form of one.
@@ -17,11 +18,15 @@ export async function isModelName(text: string): Promise<boolean> {
 
 /**
  * The path of a model: `text` itself, or where the model of that name was downloaded to.
- * @throws WeightsError for the name of a model that was not downloaded; RequestError as
- * isModelName()
+ * @throws WeightsError for the name of a model that was not downloaded, and for a word that stands
+ * for nothing; RequestError as isModelName()
  */
 export async function placeOf(text: string): Promise<string> {
-  if (!(await isModelName(text))) return text;
+  if (!(await isModelName(text))) {
+    const word = /^[\w.-]+$/.test(text) && (await lstat(text).catch(() => null)) === null;
+    if (!word) return text;
+    throw new WeightsError(`${text}: expected a folder, a file, owner/name or ${A_SHORT_NAME}, found nothing`);
+  }
   const path = await pulledPath(text);
   if (path !== null) return path;
   throw new WeightsError(

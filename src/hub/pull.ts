@@ -6,6 +6,7 @@ import type { Hub } from "./hub.ts";
 import { bytesOf, chooseFiles, type Digest, type ListedFile } from "./listing.ts";
 import type { RemoteModel } from "./look.ts";
 import { type ModelName, nameText, parseName } from "./name.ts";
+import { A_SHORT_NAME } from "./short_names.ts";
 
 /** What is about to be downloaded. */
 export interface PullPlan {
@@ -155,7 +156,7 @@ export function named(text: string): ModelName {
   const name = parseName(text);
   if (name !== null) return name;
   throw new RequestError(
-    `${JSON.stringify(text)}: expected a name such as owner/name, owner/name:Q4_K_M or hf:owner/name/file.gguf`,
+    `${JSON.stringify(text)}: expected a name such as owner/name, owner/name:Q4_K_M or hf:owner/name/file.gguf, or ${A_SHORT_NAME}`,
   );
 }
 

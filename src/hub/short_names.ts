@@ -13,3 +13,6 @@ export const SHORT_NAMES: Readonly<Record<string, { readonly repo: string; reado
   olmoe: { repo: "allenai/OLMoE-1B-7B-0924-Instruct-GGUF", tag: "Q4_K_M" },
   "deepseek-v2-lite": { repo: "mradermacher/DeepSeek-V2-Lite-Chat-GGUF", tag: "Q4_K_M" },
 };
+
+/** For errors. */
+export const A_SHORT_NAME = `a short name (${Object.keys(SHORT_NAMES).join(", ")})`;

@@ -18,7 +18,12 @@ describe("hotset tokenize", () => {
   });
 
   it.each<[string, string[], number, RegExp]>([
-    ["no such folder", ["no-such-folder", "a"], 1, /^hotset: no-such-folder: .*found nothing\n$/],
+    [
+      "no such folder",
+      ["no-such-folder", "a"],
+      1,
+      /^hotset: no-such-folder: .*or a short name \(mixtral, .*\), found nothing\n$/,
+    ],
     ["a folder without a tokenizer", ["src", "a"], 1, /^hotset: src: expected tokenizer\.json/],
     ["an id that is no number", [tales, "--decode", "x"], 2, /^hotset: .*Expected an integer/],
     ["no text", [tales], 1, /^hotset: prompt: stdin was empty; pipe a text in, or pass one after the folder\n$/],

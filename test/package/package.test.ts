@@ -168,6 +168,8 @@ describe.skipIf(!registry)("the packed package in an empty project (needs npm's 
     expect(readdirSync(join(project, "node_modules/.bin"))).toContain("hotset");
     const story = ["-p", "Once", "-n", "4", "--backend", "cpu", "--quiet"];
     const model = join("node_modules", "hotset", "models", "tales");
+    const devices = execute(project, "npx", "--no-install", "hotset", "devices");
+    expect(devices.stdout, devices.stderr).toContain("the optional package webgpu is not installed");
     const run = execute(project, "npx", "--no-install", "hotset", "generate", model, ...story);
     expect(run.status, run.stderr).toBe(0);
     expect(run.stdout.trim()).not.toBe("");

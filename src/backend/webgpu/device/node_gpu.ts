@@ -114,6 +114,11 @@ export async function listAdapterNames(): Promise<string[]> {
   return [...answer.matchAll(/name: '([^']*)'/g)].map((match) => match[1]!);
 }
 
+/** Whether the optional package is installed, with a binary for this platform. */
+export async function hasDawn(): Promise<boolean> {
+  return (await loadDawn()) !== null;
+}
+
 async function loadDawn(): Promise<{ create(options: string[]): GPU } | null> {
   try {
     // Not a bundler's: on a server it would look for the binary of every platform.

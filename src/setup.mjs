@@ -146,6 +146,7 @@ export function build(typesOnly = false) {
   const whole = existsSync(at("dist/src/cli/main.js"));
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
   if (fresh && whole && existsSync(at(PAGE)) && GENERATED.every((path) => existsSync(at(path)))) return true;
+  if (!whole) console.error("setup: compiling kernels and TypeScript: a minute or two, the first time only");
   let left = false;
   for (const script of BUNDLES) {
     const status = execute(process.execPath, [script, ...(typesOnly ? ["--types"] : [])]);

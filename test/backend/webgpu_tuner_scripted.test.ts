@@ -10,7 +10,13 @@ import type { Format } from "../../src/tensor/format.ts";
 import { SOFTMAX } from "../../src/tensor/route_rule.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
-import { type Dispatched, type Script, type ScriptedGpu, scriptedGpu } from "../support/scripted_gpu.ts";
+import {
+  type Dispatched,
+  type MatrixShape,
+  type Script,
+  type ScriptedGpu,
+  scriptedGpu,
+} from "../support/scripted_gpu.ts";
 import { attentionOf } from "../support/steps.ts";
 
 const [D, F, E] = [256, 128, 8];
@@ -36,9 +42,16 @@ async function tuned(
     driver = "550.54",
     everything = false,
     budget,
-  }: { store?: TuningStore | null; driver?: string; everything?: boolean; budget?: number } = {},
+    units = [],
+  }: {
+    store?: TuningStore | null;
+    driver?: string;
+    everything?: boolean;
+    budget?: number;
+    units?: readonly MatrixShape[];
+  } = {},
 ): Promise<Tuned> {
-  const scripted = await scriptedGpu(script, { maxTokens: T, driver });
+  const scripted = await scriptedGpu(script, { maxTokens: T, driver, units });
   const { ops } = scripted;
   vi.spyOn(performance, "now").mockImplementation(() => scripted.now);
   const matrix = async (name: string, rows: number, format: Format, seed: number) =>
@@ -124,6 +137,28 @@ describe("the tuner", () => {
     expect(forms).toEqual(["vec", "8x4", "8x4", "4x16", "4x16", "tile", "tile"]);
     expect(tuning.tileName(FORMATS.q4, "matrices", 64)).toBe("shared64");
   });
+
+  const shape = (size: number, componentType: string): MatrixShape => ({
+    ...{ componentType, resultComponentType: "f32" },
+    ...{ M: size, N: size, K: size },
+  });
+  it.each([
+    { tile: "matrix", units: [shape(8, "f32"), shape(16, "f16")] },
+    { tile: "matrix8", units: [shape(8, "f32"), { ...shape(8, "f16"), resultComponentType: "f16" }] },
+  ] as const)(
+    "takes the tile of the adapter's matrix units where it is the fastest: $tile",
+    async ({ tile, units }) => {
+      const onUnits = ({ kernel }: Dispatched): boolean =>
+        /^matmul q4/.test(kernel) && kernel.split(" ").includes(tile);
+      const ms = (one: Dispatched): number => (/^to_f16/.test(one.kernel) || onUnits(one) ? MS / 4 : MS);
+      const right = await tuned({ ms }, { everything: true, units });
+      expect(right.scripted.ops.tuning.tileName(FORMATS.q4, "matrices", 64)).toBe(tile);
+      const wrong = await tuned({ ms, wrong: onUnits }, { everything: true, units });
+      expect(wrong.scripted.ops.tuning.tileName(FORMATS.q4, "matrices", 64)).not.toBe(tile);
+      const without = await scriptedGpu({ ms }, { maxTokens: T });
+      expect(without.ops.tuning.tilesFor(FORMATS.q4)).not.toContain(tile);
+    },
+  );
 
   describe("holds every candidate against a form without subgroups", () => {
     it("throws out one that is wrong, however fast it is", async () => {

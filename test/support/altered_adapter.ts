@@ -6,7 +6,7 @@
  */
 export function alteredAdapter(
   found: GPUAdapter,
-  info: Partial<Record<keyof GPUAdapterInfo, unknown>>,
+  info: Partial<Record<keyof GPUAdapterInfo | "subgroupMatrixConfigs", unknown>>,
   alter: (device: GPUDevice) => GPUDevice,
 ): GPUAdapter {
   const { vendor, architecture, device, description, isFallbackAdapter } = found.info; // which are no own properties

@@ -34,12 +34,24 @@ export interface ScriptedGpu {
 const NVIDIA = { vendor: "nvidia", architecture: "hopper", device: "H200", isFallbackAdapter: false };
 const MAP_READ = 0x1;
 
-/** @param driver the driver's version */
+/** Of a shape of matrix units, as Dawn tells it. */
+export interface MatrixShape {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/**
+ * @param driver the driver's version
+ * @param units shapes of its matrix units
+ */
 export async function scriptedGpu(
   script: Script,
-  options: Omit<WebGpuOptions, "adapter"> & { readonly driver?: string },
+  options: Omit<WebGpuOptions, "adapter"> & { readonly driver?: string; readonly units?: readonly MatrixShape[] },
 ): Promise<ScriptedGpu> {
-  const { driver = "550.54", ...rest } = options;
+  const { driver = "550.54", units = [], ...rest } = options;
   const { create } = await import("webgpu");
   const gpu: GPU = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const pipelines = new Map<GPUComputePipeline, Omit<Dispatched, "groups">>();
@@ -97,7 +109,8 @@ export async function scriptedGpu(
     };
     return device;
   };
-  const info = { ...NVIDIA, description: `NVIDIA H200: ${driver}`, subgroupMinSize: 32, subgroupMaxSize: 32 };
+  const sizes = { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: units };
+  const info = { ...NVIDIA, description: `NVIDIA H200: ${driver}`, ...sizes };
   const adapter = alteredAdapter((await gpu.requestAdapter())!, info, alter);
   const ops = await createWebGpuOps(gpu, { ...rest, adapter });
   return {

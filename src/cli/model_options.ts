@@ -16,6 +16,7 @@ const NAMES = [
   "tokenizer",
   "kv",
   "activations",
+  "speculation",
   "context",
   "ropeScaling",
   "ropeScale",
@@ -60,6 +61,12 @@ export function addModelOptions(command: Command): Command {
         "--activations <precision>",
         "what q8 and q4 weights are multiplied by; default: int8 (WebGPU: where it is faster); f32 is exact",
       ).choices(["int8", "f32"]),
+    )
+    .addOption(
+      new Option(
+        "--speculation <way>",
+        "drafts of the next tokens on the CPU, by looking earlier words up; the text is the same; default: lookup",
+      ).choices(["lookup", "off"]),
     )
     .option("--yes", "download a model that is not on this machine without asking")
     .option("--context <tokens>", "most positions of a session; default: the model's own", integer(1))

@@ -8,11 +8,13 @@ import type { RouteStep } from "../experts/trace.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { KvUsage } from "./kv.ts";
 import type { RoomUsage } from "./room.ts";
+import type { SpeculationCounts } from "./speculation.ts";
 
 export type { BackendInfo, BackendMemory } from "../backend/ops.ts";
 export type { RouteStep } from "../experts/trace.ts";
 export type { KvUsage } from "./kv.ts";
 export type { RoomUsage } from "./room.ts";
+export type { SpeculationCounts } from "./speculation.ts";
 
 /** How to open a model. */
 export interface OpenOptions {
@@ -55,6 +57,12 @@ export interface OpenOptions {
    * adapter, 256 on the CPU, 512 there if a token uses fewer than an eighth of the experts.
    */
   readonly chunk?: number;
+  /**
+   * "lookup" (the default): a step of one session on the CPU computes, beside the last token, those
+   * that followed the same words earlier in the text, as long as that pays: texts that quote or
+   * edit their prompt come faster. The tokens are the same. Models with states do without.
+   */
+  readonly speculation?: "lookup" | "off";
   /**
    * What q8 and q4 weights are multiplied by. "int8" (the default): activations rounded to int8 on
    * the CPU; on WebGPU to int8 or f16 where that is faster. "f32": exact activations.
@@ -239,6 +247,11 @@ export interface GenerationResult {
   readonly cachedTokens: number;
   /** Tokens that were generated. */
   readonly completionTokens: number;
+  /**
+   * Where tokens were drafted: how many were computed, and how many of them were chosen, each of
+   * which saved a step.
+   */
+  readonly speculation?: SpeculationCounts;
   /** Gives the same tokens again, with the same options. */
   readonly seed: number;
   /** Times in ms, and tokens a second: of the prompt, and of the answer. */

@@ -30,6 +30,8 @@ import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./save
 import { withJsonSchemas } from "./schemas.ts";
 import { createSession } from "./session.ts";
 import type { Restored } from "./session_context.ts";
+import { Speculation } from "./speculation.ts";
+import { StepCosts } from "./step_costs.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
 import { maxRows, toBatch } from "./work.ts";
@@ -59,6 +61,8 @@ export interface ModelParts {
   /** Where experts are offloaded. */
   readonly experts?: () => ExpertStats;
   readonly onRoutes?: ((step: RouteStep) => void) | undefined;
+  /** False: no tokens are drafted. */
+  readonly speculates?: boolean;
   /** Starts a thread that compiles grammars. */
   readonly startGrammarWorker?: () => GrammarWorker;
   /** Milliseconds that compiling a grammar may take. */
@@ -79,6 +83,9 @@ export function createModel(parts: ModelParts): Model {
   let grammars: Grammars | null = null;
   const shape = savedShape(parts);
   const lengths = ropeLengths(architecture);
+  const costs = new StepCosts();
+  // A state cannot go back to where a draft was wrong; traces have the tokens of texts only.
+  const speculates = parts.speculates !== false && ops.rowsAgree === true && !pool.states && !parts.onRoutes;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -142,6 +149,7 @@ export function createModel(parts: ModelParts): Model {
         vocab,
         context,
         lengths,
+        ...(speculates && { speculate: () => new Speculation(vocab, costs, () => !watch.on) }),
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,

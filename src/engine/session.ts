@@ -3,15 +3,18 @@
 import { RequestError } from "../errors.ts";
 import type { Constraint } from "../grammar/types.ts";
 import { turn } from "../turn.ts";
-import type { FinishReason, GenerateOptions, Piece, Session, TokenLogprob } from "./api.ts";
+import type { FinishReason, GenerateOptions, Piece, Session } from "./api.ts";
 import { createBans } from "./bans.ts";
 import { Evicted } from "./claim.ts";
-import { checkCount, checkPrompt, checkStops, setOptions } from "./generate_options.ts";
-import { createSampler, logProbabilities } from "./sampler.ts";
+import { checkLengths, checkPrompt, endsOf, setOptions } from "./generate_options.ts";
+import { createSampler } from "./sampler.ts";
 import type { Restored, SessionContext } from "./session_context.ts";
+import type { Speculation } from "./speculation.ts";
 import { createStopFilter } from "./stop.ts";
 import { type Stream, Undecided } from "./stream.ts";
-import { TokenTexts } from "./token_texts.ts";
+import { timings } from "./timings.ts";
+import { TokenTexts, tokenLogprob } from "./token_texts.ts";
+import { maxRows } from "./work.ts";
 
 /**
  * The KV store is made large enough for maxTokens before the first token of an answer, but at most
@@ -37,6 +40,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
   let closed = false;
   let stream: Stream | null = null; // of the running generation, if the backend chooses its tokens
   let undecided = false; // the host chooses its next token
+  let speculation: Speculation | null = null; // of the running generation, if the host chooses its tokens
 
   function checkOpen(): void {
     if (closed) throw new RequestError("the session was closed");
@@ -86,6 +90,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
     publish({ ends: true });
     evicted = Math.max(evicted, sequence.length);
     stream?.evict();
+    speculation?.drop();
   }
 
   /**
@@ -108,12 +113,34 @@ export function createSession(model: SessionContext, restored: Restored | null =
   }
 
   /** Computes the next tokens of the sequence. */
-  function step(tokens: readonly number[], wanted: "last" | "none", signal?: AbortSignal): Promise<Float32Array> {
+  function step(
+    tokens: readonly number[],
+    wanted: "last" | "all" | "none",
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
     const from = sequence.length;
     return stepper.step(sequence, tokens, wanted, signal).then((logits) => {
       computed(from, tokens);
       return logits;
     });
+  }
+
+  /**
+   * The logits [V] after `rest`; where that is one token, drafted ones, `most` of them, may be
+   * computed along.
+   */
+  async function stepWithDraft(rest: readonly number[], most: number, signal?: AbortSignal): Promise<Float32Array> {
+    const alone = speculation !== null && rest.length === 1 && stepper.alone();
+    const drafted = alone ? speculation!.draft(Math.min(most, stepper.maxTokens - 1, maxRows(model.vocab) - 1)) : [];
+    const begun = performance.now();
+    const logits = await step([...rest, ...drafted], drafted.length > 0 ? "all" : "last", signal);
+    if (alone && stepper.alone()) speculation?.took(1 + drafted.length, performance.now() - begun);
+    if (drafted.length === 0) return logits;
+    // They become a part of the text when they are chosen.
+    sequence.length -= drafted.length;
+    held.length -= drafted.length;
+    speculation?.offer(drafted, logits.subarray(model.vocab));
+    return logits.subarray(0, model.vocab);
   }
 
   /** Notes that `tokens` were computed at `from`. */
@@ -164,16 +191,9 @@ export function createSession(model: SessionContext, restored: Restored | null =
     const promptTokens = ids.length;
     // The last token's keys and values are not needed.
     const left = Math.min(context, room.capacity + 1) - promptTokens;
-    const most = Math.min(checkCount("maxTokens", options.maxTokens ?? context), left);
-    const wantLogprobs = options.logprobs === undefined ? null : checkCount("logprobs", options.logprobs, 20);
-    const asked = checkStops(options.stop ?? []);
-    const stops = options.ignoreEos ? asked : [...asked, ...(model.stops ?? [])];
+    const { most, wantLogprobs, minTokens } = checkLengths(options, left);
     const { constraint } = options;
-    const minTokens = checkCount("minTokens", options.minTokens ?? 0);
-    if (options.maxTokens !== undefined && minTokens > options.maxTokens)
-      throw new RequestError(`minTokens: expected at most maxTokens, ${options.maxTokens}, found ${minTokens}`);
-    if (constraint && options.ignoreEos)
-      throw new RequestError("ignoreEos: has no meaning with a constraint, which may end");
+    const { asked, stops, controls, endIds } = endsOf(options, model);
     const sampler = createSampler({ ...model.sampling, ...setOptions(options) }, model.vocab, ids);
     const filter = createStopFilter(stops);
     const decoder = model.text.stream(ids);
@@ -184,17 +204,10 @@ export function createSession(model: SessionContext, restored: Restored | null =
     let reason: FinishReason = "length";
     let stopped: string | null = null;
     let count = 0;
-    // Control tokens have no text in which a stop text could be found.
-    const controls = new Map(
-      stops.flatMap((stop) => {
-        const id = model.text.control(stop);
-        return id === null ? [] : [[id, stop] as const];
-      }),
-    );
-    const endIds = new Set([...(options.ignoreEos ? [] : model.eos), ...(options.stopIds ?? []), ...controls.keys()]);
     const ends = (id: number): boolean => endIds.has(id);
     const bans = createBans(options, { vocab: model.vocab, ends: endIds, encode: model.text.plain });
     let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
+    speculation = model.speculate?.() ?? null;
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     readAs(promptTokens);
     /** Tokens that the text may have before it must be read again. */
@@ -209,6 +222,12 @@ export function createSession(model: SessionContext, restored: Restored | null =
      * ahead of time.
      */
     async function next(): Promise<{ id: number; logits: Float32Array | null }> {
+      speculation?.follow(ids);
+      const ready = speculation?.take(ids[ids.length - 1]!);
+      if (ready) {
+        computed(sequence.length++, ids.slice(-1));
+        return choose(ready, (await constraint?.mask()) ?? null);
+      }
       if (stream) {
         if (pool.states && sequence.length % pool.blockSize === 0) publish();
         try {
@@ -241,9 +260,13 @@ export function createSession(model: SessionContext, restored: Restored | null =
       }
       streams &&= undecided;
       undecided = false;
-      const begun = step(rest, "last", signal);
+      const begun = stepWithDraft(rest, Math.min(most - count - 1, until() - ids.length), signal);
       const mask = constraint ? await maskWhile(begun, constraint) : null;
-      const logits = await begun;
+      return choose(await begun, mask);
+    }
+
+    /** Chooses the next token from the logits after the last one. */
+    function choose(logits: Float32Array, mask: Int32Array | null): { id: number; logits: Float32Array } {
       if (sequence.length % pool.blockSize === 0 || count === 0) publish({ ends: count === 0 });
       const id = sampler.next(logits, bans ? bans.mask(ids.slice(promptTokens), mask) : mask);
       constraint?.accept(id);
@@ -262,7 +285,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       sequence.rest();
       if (count === 0) firstAt = performance.now();
       ids.push(id);
-      const found = wantLogprobs === null || !logits ? null : tokenLogprob(logits, id, wantLogprobs);
+      const found = wantLogprobs === null || !logits ? null : tokenLogprob(model.text, logits, id, wantLogprobs);
       if (ends(id)) {
         reason = "eos";
         stopped = controls.get(id) ?? null;
@@ -293,8 +316,6 @@ export function createSession(model: SessionContext, restored: Restored | null =
       if (stop !== null) reason = "stop";
       stopped = stop ?? stopped;
     }
-    const ended = performance.now();
-    const decoded = Math.max(0, count - 1);
     yield {
       text: rest,
       ids: [],
@@ -306,23 +327,9 @@ export function createSession(model: SessionContext, restored: Restored | null =
         cachedTokens,
         completionTokens: count,
         seed: sampler.seed,
-        timings: {
-          promptMs: firstAt - started,
-          promptTps: rate(promptTokens - cachedTokens, firstAt - started),
-          decodeMs: count === 0 ? 0 : ended - firstAt,
-          decodeTps: rate(decoded, ended - firstAt),
-        },
+        ...(speculation?.counts.drafted && { speculation: speculation.counts }),
+        timings: timings({ started, firstAt, computed: promptTokens - cachedTokens, count }),
       },
-    };
-  }
-
-  function tokenLogprob(logits: Float32Array, id: number, top: number): Omit<TokenLogprob, "offset"> {
-    const found = logProbabilities(logits, id, top);
-    return {
-      id,
-      ...model.text.piece(id),
-      logprob: found.logprob,
-      top: found.top.map((t) => ({ ...t, ...model.text.piece(t.id) })),
     };
   }
 
@@ -342,6 +349,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
         pool.expect(sequence.blocks, 0);
         await stream?.stop();
         stream = null;
+        speculation = null;
         busy = false;
         publish({ ends: true });
         leave();
@@ -388,9 +396,4 @@ async function maskWhile(step: Promise<unknown>, constraint: Constraint): Promis
   step.catch(() => {}); // reported to the caller that awaits the step
   await turn();
   return constraint.mask();
-}
-
-/** Tokens a second; 0 where there are none. */
-function rate(tokens: number, ms: number): number {
-  return tokens > 0 && ms > 0 ? (tokens / ms) * 1000 : 0;
 }

@@ -4,6 +4,7 @@ import type { RopeLengths } from "../backend/rope.ts";
 import type { SamplingOptions } from "./api.ts";
 import type { Claim } from "./claim.ts";
 import type { Room } from "./room.ts";
+import type { Speculation } from "./speculation.ts";
 import type { Stepper } from "./stepper.ts";
 import type { TextCodec } from "./text.ts";
 
@@ -16,6 +17,8 @@ export interface SessionContext {
   readonly vocab: number;
   /** Most positions of a session, prompt and answer together. */
   readonly context: number;
+  /** Drafts for a generation; absent: each step computes one token of it. */
+  readonly speculate?: (() => Speculation) | undefined;
   /** Where keys depend on the length of the text. */
   readonly lengths?: RopeLengths | null;
   /** Tokens that end a text. */

@@ -102,6 +102,8 @@ class Pause<T = unknown> {
 
 export interface Stepper {
   readonly maxTokens: number;
+  /** Whether no other work shares its steps, or waits for one. */
+  alone(): boolean;
   /** Tokens of a prompt that should be one step() from `position` on: at most maxTokens. */
   chunk(position: number): number;
   /**
@@ -335,6 +337,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
 
   return {
     maxTokens,
+    alone,
     chunk: (position) => Math.min(maxTokens, runner.chunk?.(position, alone()) ?? maxTokens),
     step(sequence, tokens, wanted, signal) {
       return line(new Job(sequence, tokens, wanted, signal), signal);
@@ -386,10 +389,7 @@ function needsLogits(work: Job | Stream): boolean {
   return work instanceof Stream ? work.needsLogits : work.wanted !== "none";
 }
 
-/**
- * Whether the result of this work is still wanted. A job that was aborted while it got its blocks
- * rejects here.
- */
+/** Whether its result is still wanted. A job aborted while it got its blocks rejects here. */
 function stays(work: Job | Stream): boolean {
   if (work instanceof Stream) return !work.over;
   if (!work.signal?.aborted) return true;

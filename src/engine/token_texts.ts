@@ -2,6 +2,8 @@
 // stop string cuts it.
 
 import type { TokenLogprob } from "./api.ts";
+import { logProbabilities } from "./sampler.ts";
+import type { TextCodec } from "./text.ts";
 
 /** Holds the log probabilities of tokens back until the stop filter lets their text through. */
 export class TokenTexts {
@@ -41,6 +43,22 @@ export class TokenTexts {
   rest(): TokenLogprob[] {
     return this.#held.splice(0).map(({ token }) => token);
   }
+}
+
+/** A token that was chosen from logits [V], with the `top` most likely ones. */
+export function tokenLogprob(
+  text: TextCodec,
+  logits: Float32Array,
+  id: number,
+  top: number,
+): Omit<TokenLogprob, "offset"> {
+  const found = logProbabilities(logits, id, top);
+  return {
+    id,
+    ...text.piece(id),
+    logprob: found.logprob,
+    top: found.top.map((t) => ({ ...t, ...text.piece(t.id) })),
+  };
 }
 
 /** A token (and its alternatives) whose leading space was left out of the text. */

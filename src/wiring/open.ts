@@ -175,6 +175,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       parameters: parametersOf(architecture, sources),
       forward: step,
       onRoutes: options.onRoutes,
+      speculates: options.speculation !== "off",
       ...(platform.startGrammarWorker && { startGrammarWorker: platform.startGrammarWorker }),
       compileDeadline: options.compileDeadline,
       ...(stays && { experts: () => stays.stats() }),
@@ -316,9 +317,10 @@ export function checkOptions(options: OpenOptions): void {
     weights: ["auto", ...PACKABLE],
     kv: ["f16", "f32"],
     activations: ["int8", "f32"],
+    speculation: ["lookup", "off"],
     ropeScaling: ["none", "linear", "yarn"],
   } as const satisfies Partial<Record<keyof OpenOptions, readonly string[]>>;
-  for (const name of ["backend", "weights", "kv", "activations", "ropeScaling"] as const) {
+  for (const name of ["backend", "weights", "kv", "activations", "speculation", "ropeScaling"] as const) {
     const value: string | undefined = options[name];
     if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {
       throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);

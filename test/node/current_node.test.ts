@@ -14,7 +14,13 @@ const missing = existsSync(node)
   ? ""
   : ` (no current Node here: npm install --no-save --prefix ${FOLDER} node@26, or name one in HOTSET_CURRENT_NODE)`;
 
-const TESTS = ["test/backend/cpu.test.ts", "test/backend/cpu_pool.test.ts", "test/kernels/simd", "test/kernels/plain"];
+const TESTS = [
+  "test/backend/cpu.test.ts",
+  "test/backend/cpu_pool.test.ts",
+  "test/backend/cpu_rows",
+  "test/kernels/simd",
+  "test/kernels/plain",
+];
 
 it.skipIf(missing !== "")(`the CPU backend passes its tests on a current Node${missing}`, () => {
   const version = spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim();

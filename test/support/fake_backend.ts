@@ -10,6 +10,7 @@ import { Claim } from "../../src/engine/claim.ts";
 import { createBlockPool } from "../../src/engine/kv.ts";
 import { createRoom } from "../../src/engine/room.ts";
 import { createSession } from "../../src/engine/session.ts";
+import type { Speculation } from "../../src/engine/speculation.ts";
 import { createStepper, type Runner } from "../../src/engine/stepper.ts";
 import { MemoryError } from "../../src/errors.ts";
 import { turn } from "../../src/turn.ts";
@@ -77,6 +78,10 @@ export interface FakeOptions {
   readonly storeBlocks?: number;
   /** False: a backend that only gives logits. */
   readonly chooses?: boolean;
+  /** Logits [V] after a history, where the host chooses; default logitsAfter(). */
+  readonly logits?: (history: readonly number[]) => Float32Array;
+  /** Drafts for sessions' generations; default: none. */
+  readonly speculate?: () => Speculation;
   /**
    * How keys depend on the length of the text: the cache then holds each id plus 1000 times the
    * key of the length by which its position turned.
@@ -104,6 +109,7 @@ export interface Asked {
 
 export function fakeBackend(options: FakeOptions = {}) {
   const { maxTokens = 8, undecided = () => false, late = () => settle(6), fails = () => null } = options;
+  const { logits = logitsAfter } = options;
   const asked: Asked[] = [];
   const choosers = new Set<FakeChooser>(); // open ones
   const created: ChooserSettings[] = [];
@@ -269,9 +275,9 @@ export function fakeBackend(options: FakeOptions = {}) {
       note("logits", batch);
       await turn();
       if (failure) throw failure.error;
-      const logits = Float32Array.from(compute(batch).flatMap((history) => [...logitsAfter(history)]));
-      spoiled(logits);
-      return logits;
+      const rows = Float32Array.from(compute(batch).flatMap((history) => [...logits(history)]));
+      spoiled(rows);
+      return rows;
     },
     ...(options.chooses === false ? {} : { choosing }),
   };
@@ -319,6 +325,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         vocab: VOCAB,
         context,
         lengths: options.lengths ?? null,
+        ...(options.speculate && { speculate: options.speculate }),
         eos: new Set([EOS]),
         sampling: {},
         save: async (tokens) => Uint8Array.from(tokens),

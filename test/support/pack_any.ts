@@ -56,9 +56,12 @@ const PACKS: Readonly<Record<string, Pack>> = {
       const half = x.subarray(128 * g, 128 * g + 128);
       factors[g] = Math.max(...half.map(Math.abs)) / 300;
       for (const [i, w] of half.entries()) {
-        const off = (byte: number) => Math.abs(E4M3[byte]! - w / (factors[g]! || 1));
-        let best = 0;
-        for (let byte = 0; byte < 256; byte++) if (off(byte) < off(best)) best = byte;
+        const wanted = w / (factors[g]! || 1);
+        let [best, least] = [0, Number.POSITIVE_INFINITY];
+        for (let byte = 0; byte < 256; byte++) {
+          const off = Math.abs(E4M3[byte]! - wanted);
+          if (off < least) [best, least] = [byte, off];
+        }
         weights![128 * g + i] = best;
       }
     }
@@ -105,16 +108,15 @@ function oddCodes(values: Int8Array, most: number): Pack {
 /** Levels, scales and zero points of groups of `size` columns. */
 function affine(size: number): Pack {
   return (x, [levels, scales, zeros]) => {
-    const all = Uint8Array.from(x, (_, i) => {
-      const g = Math.floor(i / size);
-      const group = x.subarray(g * size, (g + 1) * size);
+    const all = new Uint8Array(x.length);
+    for (const [g, group] of groupsOf(x, size).entries()) {
       const [min, max] = [Math.min(...group), Math.max(...group)];
       const s = half((max - min) / 15);
       const zero = level(-min / (s || 1), 15);
       put(scales!, g, s);
       zeros![g] = zero;
-      return level(x[i]! / (s || 1) + zero, 15);
-    });
+      for (const [i, w] of group.entries()) all[g * size + i] = level(w / (s || 1) + zero, 15);
+    }
     for (let j = 0; j < 8; j++) packNibbles(all.subarray(32 * j, 32 * j + 32), levels!, 16 * j);
   };
 }

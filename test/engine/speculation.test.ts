@@ -1,0 +1,218 @@
+// Drafted tokens: where they come from, how many a step takes, and that an answer with them is the
+// answer without.
+
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { GenerateOptions } from "../../src/engine/api.ts";
+import { PromptLookup } from "../../src/engine/prompt_lookup.ts";
+import { Speculation } from "../../src/engine/speculation.ts";
+import { StepCosts } from "../../src/engine/step_costs.ts";
+import type { Constraint } from "../../src/grammar/types.ts";
+import { type FakeOptions, fakeBackend, logitsAfter, on, VOCAB } from "../support/fake_backend.ts";
+import { collect } from "../support/pieces.ts";
+
+/** Steps of so many tokens cost so much of a step of one, whatever they take here. */
+class FixedCosts extends StepCosts {
+  override readonly relative: (tokens: number) => number;
+
+  constructor(relative: (tokens: number) => number) {
+    super();
+    this.relative = relative;
+  }
+
+  override note(): void {}
+}
+
+/** Follows a text token by token, as if each was chosen. */
+function followed(text: readonly number[], step: StepCosts): Speculation {
+  const speculation = new Speculation(100, step);
+  for (let n = 1; n <= text.length; n++) speculation.follow(text.slice(0, n));
+  return speculation;
+}
+
+/** A backend whose texts repeat what they had `period` tokens before, but for one time in eight. */
+function copying(period: number, options: FakeOptions = {}) {
+  return fakeBackend({
+    chooses: false,
+    maxTokens: 16,
+    ...options,
+    logits(history) {
+      const logits = logitsAfter(history);
+      const before = history[history.length - period];
+      if (before !== undefined && logits[0]! % 8 !== 0) logits[before]! += 2000;
+      return logits;
+    },
+  });
+}
+
+const free = () => new Speculation(VOCAB, new FixedCosts(() => 1));
+
+describe("prompt lookup", () => {
+  it.each([
+    ["nothing in a text whose last two tokens are new", [1, 2, 3, 4], null],
+    ["nothing in an empty text", [], null],
+    ["nothing in a text of one token", [5], null],
+    ["the place after the same pair", [1, 2, 3, 1, 2], { at: 2, length: 2 }],
+    ["the latest of equal places", [1, 2, 3, 1, 2, 4, 1, 2], { at: 5, length: 2 }],
+    ["the longest of several", [7, 1, 2, 3, 1, 2, 4, 7, 1, 2], { at: 3, length: 3 }],
+    ["a place that overlaps the end", [1, 1, 1], { at: 2, length: 2 }],
+  ] as const)("finds %s", (_, text, found) => {
+    const lookup = new PromptLookup(100);
+    for (const id of text) lookup.push(id);
+    expect(lookup.find()).toEqual(found);
+  });
+
+  it("expects a text to go on as it did there, over its end too", () => {
+    const lookup = new PromptLookup(100);
+    for (const id of [1, 2, 3, 1, 2]) lookup.push(id);
+    const match = lookup.find()!;
+    expect([0, 1, 2, 3, 4].map((ahead) => lookup.after(match, ahead))).toEqual([3, 1, 2, 3, 1]);
+  });
+
+  it("finds a longest match of any text, as a search through all of it does", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(3), { maxLength: 24 }), (text) => {
+        const lookup = new PromptLookup(4);
+        for (const id of text) lookup.push(id);
+        const lengths = text.map((_, at) => {
+          let length = 0;
+          while (length < at && text[at - 1 - length] === text[text.length - 1 - length]) length++;
+          return at < 1 || at === text.length ? 0 : length;
+        });
+        const longest = Math.max(0, ...lengths);
+        expect(lookup.find()?.length ?? 0).toBe(longest < 2 ? 0 : longest);
+      }),
+    );
+  });
+});
+
+describe("how much is drafted", () => {
+  const cycle = Array.from({ length: 60 }, (_, i) => i % 6);
+  const random = Array.from({ length: 200 }, (_, i) => (i * i * 7 + 3 * i) % 13);
+
+  it.each([
+    ["as much as there may be, of a text that repeats itself, where tokens cost nothing", () => 1, 15],
+    ["less where each costs", (n: number) => 1 + 0.02 * n * n, 11],
+    ["nothing where a step of two costs two", (n: number) => n, 0],
+  ])("%s", (_, cost, most) => {
+    const speculation = followed(cycle, new FixedCosts(cost));
+    const drafted = speculation.draft(100);
+    expect(drafted.length).toBeLessThanOrEqual(most);
+    expect(drafted.length > 0).toBe(most > 0);
+    if (most === 15) expect(drafted).toEqual(Array.from({ length: 15 }, (_, i) => (60 + i) % 6));
+    expect(speculation.draft(1).length).toBeLessThanOrEqual(1);
+    expect(speculation.draft(0)).toEqual([]);
+  });
+
+  it("nothing of a text whose repeated pairs go on otherwise, at a usual cost", () => {
+    const speculation = followed(random, new FixedCosts((n) => 1 + 0.3 * (n - 1)));
+    const misleading = Array.from({ length: 100 }, (_, i) => (i % 3 === 2 ? 20 + i / 3 : i % 3)).map(Math.floor);
+    const misled = followed([...misleading, 0, 1], new FixedCosts((n) => 1 + 0.3 * (n - 1)));
+    expect(misled.draft(8)).toEqual([]);
+    expect(speculation.counts).toEqual({ drafted: 0, accepted: 0 });
+  });
+
+  it("nothing while it is not wanted", () => {
+    let wanted = false;
+    const speculation = new Speculation(100, new FixedCosts(() => 1), () => wanted);
+    for (let n = 1; n <= cycle.length; n++) speculation.follow(cycle.slice(0, n));
+    expect(speculation.draft(8)).toEqual([]);
+    wanted = true;
+    expect(speculation.draft(8).length).toBeGreaterThan(0);
+  });
+
+  it("nothing before a step of one token was timed", () => {
+    expect(followed(cycle, new StepCosts()).draft(8)).toEqual([]);
+  });
+
+  it("a cost that was seen once is forgotten, so that it is tried again", () => {
+    const step = new StepCosts();
+    for (let i = 0; i < 5; i++) step.note(1, 10);
+    step.note(4, 1000); // disturbed
+    expect(step.relative(4)).toBe(100);
+    for (let i = 0; i < 70; i++) step.note(1, 10);
+    expect(step.relative(4)).toBeLessThan(3);
+  });
+});
+
+describe("an answer with drafts", () => {
+  const digits: Constraint = {
+    mask: () => Int32Array.of(0b1111110),
+    accept() {},
+    close() {},
+  } as unknown as Constraint;
+
+  it.each<[string, GenerateOptions, FakeOptions]>([
+    ["greedy", {}, {}],
+    ["drawn", { temperature: 0.7, seed: 5 }, {}],
+    ["with penalties", { frequencyPenalty: 300, presencePenalty: 20, repeatPenalty: 1.1 }, {}],
+    ["with log probabilities", { logprobs: 3 }, {}],
+    ["under a constraint", { constraint: digits, ignoreEos: false }, {}],
+    ["that a stop text ends", { stop: ["abc", "kk"] }, {}],
+    ["until the end token", { ignoreEos: false }, {}],
+    ["in windows", {}, { window: 6 }],
+    ["in steps of four", {}, { maxTokens: 4 }],
+  ])("is the answer without: %s", async (_, options, backendOptions) => {
+    for (const [period, seed] of [
+      [3, 1],
+      [7, 2],
+      [12, 3],
+    ] as const) {
+      const prompt = Array.from({ length: 20 }, (_, i) => ((i * i + seed) % (VOCAB - 1)) + 1);
+      const asked = { ...on(90), ...options };
+      const plain = copying(period, backendOptions);
+      const drafting = copying(period, { ...backendOptions, speculate: free });
+      const without = await collect(plain.session().generate(prompt, asked));
+      const all: unknown[] = [];
+      const session = drafting.session();
+      const withDrafts = await collect(session.generate(prompt, asked));
+      for (const { ids, finish } of [without, withDrafts]) all.push({ ids, reason: finish.reason, stop: finish.stop });
+      expect(all[1]).toEqual(all[0]);
+      expect(withDrafts.text).toBe(without.text);
+      const { drafted = 0, accepted = 0 } = withDrafts.finish.speculation ?? {};
+      expect(drafting.asked.length).toBe(plain.asked.length - accepted);
+      expect(accepted).toBeLessThanOrEqual(drafted);
+      // The session holds the text that was chosen, and goes on from there.
+      const more = [...prompt, ...withDrafts.ids.slice(0, -1)];
+      expect(session.tokens).toEqual(more.slice(0, session.tokens.length));
+      const again = await collect(session.generate([...more, 1, 2], on(10)));
+      expect(again.ids).toEqual((await collect(plain.session().generate([...more, 1, 2], on(10)))).ids);
+    }
+  });
+
+  it("saves steps where a text repeats itself", async () => {
+    const drafting = copying(5, { speculate: free });
+    const { finish } = await collect(drafting.session().generate([1, 2, 3, 4, 5, 1, 2, 3], on(100)));
+    expect(finish.speculation!.accepted).toBeGreaterThan(30);
+    expect(drafting.asked.length).toBeLessThan(70);
+  });
+
+  it("is the same beside others, in a cache that has no room for all, whatever is evicted", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ seed: fc.nat(9), length: fc.integer({ min: 5, max: 40 }), temperature: fc.nat(1) }), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        fc.integer({ min: 16, max: 40 }),
+        fc.constantFrom(undefined, 6),
+        async (asks, blocks, window) => {
+          const room = { blocks, ...(window !== undefined && { window }) };
+          const answers = await Promise.all(
+            [undefined, free].map(async (speculate) => {
+              const backend = copying(4, { ...room, ...(speculate && { speculate }) });
+              const found = asks.map(({ seed, length, temperature }) =>
+                collect(
+                  backend.session(60).generate([seed + 1, 2, 3, 1, seed + 1, 2], { ...on(length), temperature, seed }),
+                ),
+              );
+              return (await Promise.all(found)).map(({ ids }) => ids);
+            }),
+          );
+          expect(answers[1]).toEqual(answers[0]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+});

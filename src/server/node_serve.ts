@@ -32,7 +32,7 @@ export interface ListenOptions extends ServerOptions {
   readonly idleMs?: number;
   /** Most open connections; further ones are closed at once. Default 2048. */
   readonly connections?: number;
-  /** How long a client may take for a request's headers. Default 10 s. */
+  /** How long a client may take for a request's headers. Default 30 s. */
   readonly headersTimeoutMs?: number;
   /** How long a client may take for headers and body. Default 60 s. */
   readonly requestTimeoutMs?: number;
@@ -94,7 +94,7 @@ export async function startServer(
     hostname: "localhost",
     errorHandler: (error) => badRequest(error),
   });
-  const headersTimeout = options.headersTimeoutMs ?? 10_000;
+  const headersTimeout = options.headersTimeoutMs ?? 30_000;
   const requestTimeout = Math.max(options.requestTimeoutMs ?? 60_000, headersTimeout);
   const server = createServer(
     {

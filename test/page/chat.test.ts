@@ -107,7 +107,7 @@ describe.skipIf(noChromium)(titled("the chat", noChromium), () => {
   it("sends parameters within the server's ranges, presets and formats", async () => {
     const { page, problems } = await host.visit();
     await page.getByRole("combobox", { name: "Preset" }).selectOption("Hosted playground");
-    await page.getByRole("spinbutton", { name: "Min p" }).fill("7");
+    await page.getByRole("spinbutton", { name: "Min-p" }).fill("7");
     await page.getByLabel("Stop texts").fill("END\n\\n\\n");
     await page.getByLabel("Answer format").selectOption("JSON schema");
     await say(page, "hi");

@@ -26,7 +26,7 @@ describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), ()
     const { page, problems } = await host.visit();
     // It has no chat template, so that the page offers to continue a text.
     await page.getByRole("button", { name: "New chat" }).click();
-    await page.getByRole("spinbutton", { name: "Most tokens" }).fill("40");
+    await page.getByRole("spinbutton", { name: "Max tokens" }).fill("40");
     await page.getByRole("textbox", { name: "Message", exact: true }).fill("Once upon a time");
     await page.keyboard.press("Enter");
     await poll(() => page.locator(".message.assistant").innerText()).toMatch(/tokens\/s/);

@@ -169,7 +169,8 @@ function kernelTests(path: string): string[] {
  * - the ones of other rooms that import it themselves, or whose support does.
  * Tests of its room that are named after it are always taken. Where there is none of these, all of
  * its room that reach it; where none does, because commands and pages are started from dist, all of
- * its room; else all that reach it. A kernel's file has the tests of its kernels.
+ * its room; else all that reach it, or that reach what starts it, of a worker. A kernel's file has
+ * the tests of its kernels.
  */
 export function relatedTests(path: string): string[] {
   if (path.endsWith(".test.ts")) return [path];
@@ -196,5 +197,15 @@ export function relatedTests(path: string): string[] {
     return inRoom(test) ? imports(test) || closure(test, ends).has(path) : imports(test) && mayShare(test);
   });
   const own = testFiles().filter(inRoom);
-  return [near, reaching.filter(inRoom), own, reaching].find((found) => found.length > 0) ?? [];
+  const found = [near, reaching.filter(inRoom), own, reaching].find((tests) => tests.length > 0);
+  return found ?? startersOf(path).flatMap(relatedTests);
+}
+
+/** The files that start a worker's file, which no file imports. */
+function startersOf(path: string): string[] {
+  const built = posix.basename(path).replace(/\.ts$/, ".js");
+  const folder = posix.dirname(path);
+  return files().filter(
+    (file) => posix.dirname(file) === folder && file.endsWith(".ts") && text(file).includes(`new URL("./${built}"`),
+  );
 }

@@ -52,7 +52,7 @@ export function Composer({ kind, busy, blocked, draft, send, stop, editLast }: C
         ref={field}
         id="message"
         aria-label={kind === "chat" ? "Message" : "Text to continue"}
-        placeholder={kind === "chat" ? "Ask something" : "Write the beginning; the model goes on"}
+        placeholder={kind === "chat" ? "Ask something" : "Write the beginning; the model continues it"}
         rows={kind === "chat" ? 1 : 3}
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
@@ -72,7 +72,7 @@ export function Composer({ kind, busy, blocked, draft, send, stop, editLast }: C
         </button>
       ) : (
         <button type="submit" class="primary" disabled={text === "" || blocked !== null} title={blocked ?? "Enter"}>
-          {kind === "chat" ? "Send" : "Go on"}
+          {kind === "chat" ? "Send" : "Continue"}
         </button>
       )}
     </form>

@@ -174,7 +174,7 @@ function Editor({ text, answers, done }: EditorProps): JSX.Element {
           Cancel
         </button>
         <button type="submit" class="primary">
-          {answers ? "Send" : "Keep"}
+          {answers ? "Send" : "Save"}
         </button>
       </div>
     </form>

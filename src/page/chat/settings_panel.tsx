@@ -22,16 +22,16 @@ const CONTROLS: Readonly<Record<ParameterName, Control>> = {
     slider: [0, 2],
     step: 0.05,
   },
-  max_tokens: { label: "Most tokens", help: "The answer ends here at the latest", step: 1 },
+  max_tokens: { label: "Max tokens", help: "The answer ends here at the latest", step: 1 },
   top_p: {
-    label: "Top p",
+    label: "Top-p",
     help: "Only the likeliest tokens that reach this share together; 1 is off",
     slider: [0, 1],
     step: 0.01,
   },
-  top_k: { label: "Top k", help: "Only this many likeliest tokens; 0 is off", slider: [0, 200], step: 1 },
+  top_k: { label: "Top-k", help: "Only this many likeliest tokens; 0 is off", slider: [0, 200], step: 1 },
   min_p: {
-    label: "Min p",
+    label: "Min-p",
     help: "Only tokens at least this share as likely as the likeliest; 0 is off",
     slider: [0, 1],
     step: 0.01,
@@ -155,13 +155,13 @@ function PresetPicker({ settings, change }: FieldProps): JSX.Element {
         >
           <input
             aria-label="Name of a new preset"
-            placeholder="Keep as a preset"
+            placeholder="Save as a preset"
             maxLength={60}
             value={name}
             onInput={(event) => setName(event.currentTarget.value)}
           />
           <button type="submit" disabled={name.trim() === ""}>
-            Keep
+            Save
           </button>
         </form>
       )}

@@ -8,6 +8,7 @@ const root = new URL("../../", import.meta.url);
 const GENERATED: Readonly<Record<string, RegExp>> = {
   "kernels/wgsl.ts": /^kernels\/.*\.wgsl$/,
   "kernels/wasm.ts": /^kernels\/.*\.simd\.ts$/,
+  "src/wiring/web_engine_text.ts": /^src\/wiring\/web_engine_worker\.ts$/,
 };
 /**
  * What joins many parts: a test that opens a model, or a backend, reaches them all through these.

@@ -19,7 +19,7 @@ export interface DownloadFlags {
  * @throws WeightsError for a model that is not here, if nothing can be asked
  */
 export async function modelPlace(text: string, flags: DownloadFlags, signal: AbortSignal): Promise<string> {
-  if (!(await isModelName(text))) return placeOf(text);
+  if (!(await isModelName(text))) return text;
   const here = await pulledPath(text);
   if (here !== null) return here;
   const mayAsk = process.stdin.isTTY && process.stderr.isTTY;

@@ -42,6 +42,7 @@ export { type PagePullOptions, type PageStorage, pageStorage, pull } from "./hub
 export type { Files } from "./weights/files.ts";
 export { openInWorker } from "./wiring/web_in_worker.ts";
 export type { PageOptions, Place } from "./wiring/web_open.ts";
+export type { ExpertsAtWork } from "./worker/experts.ts";
 export type { WorkerModel, WorkerOptions } from "./worker/types.ts";
 
 /**

@@ -82,6 +82,7 @@ export {
   verifyQuantized,
 } from "./wiring/node_quantize.ts";
 export type { ModelNeed, SharedBudget } from "./wiring/shared_budget.ts";
+export type { ExpertsAtWork } from "./worker/experts.ts";
 export type { WorkerModel } from "./worker/types.ts";
 
 /** The default budget: this share of the machine's (or the container's) memory. */

@@ -157,7 +157,10 @@ async function writeReference() {
     ReflectionKind.CallSignature;
   const own = project.getReflectionsByKind(named).filter((one) => !isInner(one) && !one.flags.isExternal);
   const bare = own.filter(
-    (one) => !one.hasComment() && !one.type?.declaration?.signatures?.some((s) => s.hasComment()),
+    (one) =>
+      !one.hasComment() &&
+      !one.getSignature?.hasComment() &&
+      !one.type?.declaration?.signatures?.some((s) => s.hasComment()),
   );
   const missing = [
     ...new Set(bare.map((one) => `${one.getFullName()} (${one.sources?.[0]?.fileName ?? "inherited"})`)),

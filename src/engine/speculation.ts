@@ -22,8 +22,9 @@ const EXPECTED = 0.3;
 
 /** What became of the drafts of a generation. */
 export interface SpeculationCounts {
-  /** Tokens drafted and computed, and those of them that were chosen. */
+  /** Tokens that were drafted and computed. */
   readonly drafted: number;
+  /** Those of them that were chosen, each of which saved a step. */
   readonly accepted: number;
 }
 

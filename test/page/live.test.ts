@@ -69,6 +69,12 @@ describe.skipIf(noChromium)(titled("the live panels", noChromium), () => {
     await page.getByText("As a table").click();
     expect(await page.getByRole("row").nth(2).innerText()).toMatch(/^1\s+2\s+3\s+3\s+42\s+8/);
     expect(await axeFinds(page)).toEqual([]);
+    await page.getByRole("checkbox", { name: /Record in the background/ }).check();
+    await page.getByRole("tab", { name: "Chat" }).click();
+    for (let i = 0; i < 4; i++) one.step(i);
+    await page.getByRole("tab", { name: "Experts" }).click();
+    await page.getByText("token 25 of 25").waitFor();
+    await page.getByRole("checkbox", { name: /Record in the background/ }).uncheck();
     await page.getByRole("tab", { name: "Chat" }).click();
     await expect.poll(() => one.watchers(), PATIENT).toBe(0);
     expect(problems).toEqual([]);

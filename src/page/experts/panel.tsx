@@ -22,11 +22,15 @@ const FADE_MS = 1200;
 export function ExpertsPanel({ engine, model, shown }: PanelProps): JSX.Element | null {
   const draw = useRef<() => void>(() => {});
   const arrived = useRef(0);
+  const inView = useRef(shown);
+  inView.current = shown;
   const onFrame = useCallback(() => {
     arrived.current = performance.now();
-    draw.current();
+    if (inView.current) draw.current();
   }, []);
-  const { recorder, state, failure } = useExperts(engine, model?.id ?? null, shown, onFrame);
+  /** Whether the stream stays open while another panel is in view. */
+  const [records, setRecords] = useState(false);
+  const { recorder, state, failure } = useExperts(engine, model?.id ?? null, shown || records, onFrame);
   /** The token that is looked at: the one before this; null: the newest. */
   const [held, setHeld] = useState<number | null>(null);
   const [, tick] = useState(0);
@@ -82,6 +86,13 @@ export function ExpertsPanel({ engine, model, shown }: PanelProps): JSX.Element 
           describe={describe}
         />
         <Timeline recorder={recorder} held={held} hold={setHeld} />
+        <label class="check">
+          <input type="checkbox" checked={records} onChange={(event) => setRecords(event.currentTarget.checked)} />
+          <span>
+            Record in the background{" "}
+            <small class="quiet">also while the chat is in view; costs each token a little time</small>
+          </span>
+        </label>
         <ExpertsTable recorder={recorder} end={end} />
         <CompareRuns recorder={recorder} />
       </div>

@@ -1,4 +1,4 @@
-// Follows the experts of a model while the panel is in view; starts again where that breaks off.
+// Follows the experts of a model while they are watched; starts again where that breaks off.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { EngineError, type PageEngine } from "../engine.ts";
@@ -15,17 +15,20 @@ export interface Watched {
   readonly failure: string | null;
 }
 
-/** @param onFrame called after each frame */
-export function useExperts(engine: PageEngine, model: string | null, shown: boolean, onFrame: () => void): Watched {
+/**
+ * @param watches whether the stream is to be open
+ * @param onFrame called after each frame
+ */
+export function useExperts(engine: PageEngine, model: string | null, watches: boolean, onFrame: () => void): Watched {
   const [watched, setWatched] = useState<Watched>({ recorder: null, state: "unloaded", failure: null });
-  /** Kept while the panel is hidden. */
+  /** Kept while nothing is watched. */
   const kept = useRef<{ readonly model: string; readonly recorder: Recorder } | null>(null);
   useEffect(() => {
-    if (!shown || model === null || !engine.experts) return;
+    if (!watches || model === null || !engine.experts) return;
     const leave = new AbortController();
     void follow(engine, model, leave.signal);
     return () => leave.abort();
-  }, [engine, model, shown]);
+  }, [engine, model, watches]);
 
   async function follow(from: PageEngine, id: string, signal: AbortSignal): Promise<void> {
     if (kept.current?.model !== id) {

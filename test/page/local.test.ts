@@ -130,6 +130,13 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     await opened();
     expect(await answer()).toBe(wanted);
     await page.getByRole("button", { name: "Go to the chat" }).click();
+    const right = async (name: string): Promise<number> => {
+      const { x, width } = (await page.getByRole("button", { name }).boundingBox())!;
+      return x + width;
+    };
+    // The styles of the panel that opens models are its own: both buttons fit beside each other.
+    expect(await right("New text")).toBeLessThan((await page.locator(".sidebar-inner").boundingBox())!.width);
+    expect(await right("New chat")).toBeLessThan(await right("New text"));
     await page.getByRole("tab", { name: "Open" }).click();
     expect(await page.getByRole("button", { name: "Remove picked files" }).count()).toBe(1);
     expect(elsewhere).toEqual([]);

@@ -16,6 +16,22 @@ const GRAMMARS = "hotset grammars";
 
 const another = (name: string) => (): Worker => new Worker(location.href, { name });
 
+/** The page ends this worker as soon as the model has closed. */
+let closing = false;
+
+/**
+ * The worker without a stop of its own where this one ends anyway. Chromium leaves both threads,
+ * with all of their memory, where a worker is ended while it ends a worker that it has started.
+ */
+function endsWithThis<Inner extends { stop(): void }>(worker: Inner): Inner {
+  return {
+    ...worker,
+    stop() {
+      if (!closing) worker.stop();
+    },
+  };
+}
+
 /** For people, who see it in the page. */
 function warnings(model: Model): readonly string[] {
   if (model.stats().backend.backend !== "cpu" || crossOriginIsolated) return [];
@@ -31,7 +47,10 @@ function serve(): void {
       onMessage: (take) =>
         addEventListener("message", ({ data }: MessageEvent<ToEngine<Place> | ToScript>) => {
           if (data.type === "hold") hold(data.lock);
-          else take(data);
+          else {
+            closing ||= data.type === "call" && data.name === "close";
+            take(data);
+          }
         }),
     },
     ({ place, tokenizer, options, base }, watch, tuning) =>
@@ -39,8 +58,8 @@ function serve(): void {
         place,
         { ...options, ...watch, ...(tokenizer !== undefined && { tokenizer }) },
         {
-          startWorker: () => startWebWorker([textThread, another(THREAD)]),
-          startGrammarWorker: () => startWebGrammarWorker(another(GRAMMARS)),
+          startWorker: () => endsWithThis(startWebWorker([textThread, another(THREAD)])),
+          startGrammarWorker: () => endsWithThis(startWebGrammarWorker(another(GRAMMARS))),
           tuning,
           base,
         },

@@ -44,6 +44,11 @@ export function expertsTable(stats: ExpertStats, main: string): string {
       lines.push(`${cells.join(" ").slice(1)} ${rate}  ${layer.residents.join(" ")}`);
     }
   }
+  if (stats.packed !== null) {
+    const { bytes, refused } = stats.packed;
+    const more = refused === null ? "" : `; the others are packed again each time: ${refused}`;
+    lines.push(`packed experts kept on disk: ${formatBytes(bytes)}${more}`);
+  }
   const { stall, sync, upload, disk, hostCompute } = stats.ms;
   const times = { stall, sync, upload, disk, "CPU experts": hostCompute };
   lines.push(

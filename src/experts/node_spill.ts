@@ -14,7 +14,8 @@ const LEFT_FREE = 8 * 2 ** 30;
 /** A temporary file in `directory`, created by the first write. */
 export function fileSpill(directory: string): Spill {
   let file: Promise<FileHandle | null> | null = null;
-  let full = false;
+  let refused: string | null = null;
+  let bytes = 0;
 
   async function create(): Promise<FileHandle | null> {
     try {
@@ -23,25 +24,38 @@ export function fileSpill(directory: string): Spill {
       const handle = await open(path, "wx+", 0o600);
       await unlink(path); // Windows deletes it on close
       return handle;
-    } catch {
-      return null; // a read-only home: records are packed again
+    } catch (error) {
+      refused = `${directory} cannot be written: ${(error as Error).message}`; // a read-only home
+      return null;
     }
   }
 
   return {
+    get bytes() {
+      return bytes;
+    },
+    get refused() {
+      return refused;
+    },
     async write(index, record) {
-      if (full) return false;
+      if (refused !== null) return false;
       file ??= create();
       const handle = await file;
       if (!handle) return false;
       try {
         const { bavail, bsize } = await statfs(directory);
-        if (bavail * bsize < LEFT_FREE + record.length) full = true;
-        else await all(record, index, (part, at) => handle.write(part, 0, part.length, at));
-      } catch {
-        full = true; // ENOSPC, EIO: earlier records are still good
+        if (bavail * bsize < LEFT_FREE + record.length) {
+          refused = `the disk of ${directory} has no more room`;
+          return false;
+        }
+        await all(record, index, (part, at) => handle.write(part, 0, part.length, at));
+        bytes += record.length;
+        return true;
+      } catch (error) {
+        // ENOSPC, EIO: earlier records are still good.
+        refused = `${directory} cannot be written: ${(error as Error).message}`;
+        return false;
       }
-      return !full;
     },
     async read(index, into) {
       const handle = await file;

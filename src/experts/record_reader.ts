@@ -14,6 +14,10 @@ export type ReadRecord = (layer: number, expert: number, slot: number, how: Read
 
 /** Keeps packed records on disk for as long as the model is open. */
 export interface Spill {
+  /** Bytes of the records that are kept. */
+  readonly bytes: number;
+  /** Why no more of them are kept, in words; null: there is room. */
+  readonly refused: string | null;
   /** Returns whether the record was kept: the disk may be full. */
   write(index: number, record: Uint8Array): Promise<boolean>;
   /** Reads back a record that write() kept. @throws WeightsError */

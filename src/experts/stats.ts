@@ -35,6 +35,11 @@ export interface ExpertStats {
   /** RAM behind a GPU. */
   readonly ram: TierStats | null;
   /**
+   * Experts that had to be packed, kept on disk while the model is open. `refused`: why no more of
+   * them are kept, so that they are packed again whenever they are read. Null: none had to be.
+   */
+  readonly packed: { readonly bytes: number; readonly refused: string | null } | null;
+  /**
    * Times in ms. stall: waiting for a record; sync: waiting for the routes; disk: reads in flight.
    */
   readonly ms: Readonly<Record<"stall" | "sync" | "upload" | "disk" | "hostCompute", number>>;

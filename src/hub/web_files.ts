@@ -2,20 +2,9 @@
 // was written outlives the page.
 
 import { HubError } from "../errors.ts";
+import { resize, type SyncHandle, type WorkerFile, writeAll } from "../weights/web_sync_handle.ts";
 import type { Bytes, PartialFile } from "./download.ts";
 import type { Place } from "./writer_protocol.ts";
-
-/** FileSystemSyncAccessHandle, which only workers have. */
-export interface SyncHandle {
-  read(into: Uint8Array, options: { at: number }): number;
-  write(bytes: Uint8Array, options: { at: number }): number;
-  truncate(size: number): void;
-  getSize(): number;
-  flush(): void;
-  close(): void;
-}
-
-type WorkerFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
 
 /** The folder of a place, made where it is missing. @throws DOMException if it is missing */
 async function folderOf(place: Place, create: boolean): Promise<FileSystemDirectoryHandle> {
@@ -31,8 +20,8 @@ async function folderOf(place: Place, create: boolean): Promise<FileSystemDirect
 export async function openHandle(place: Place, create: boolean): Promise<SyncHandle> {
   try {
     const folder = await folderOf(place, create);
-    const file = (await folder.getFileHandle(place.at(-1)!, { create })) as WorkerFile;
-    return await file.createSyncAccessHandle();
+    const file: WorkerFile = await folder.getFileHandle(place.at(-1)!, { create });
+    return await file.createSyncAccessHandle!();
   } catch (error) {
     throw failureOf(error, place);
   }
@@ -69,7 +58,7 @@ const END = "\n";
 
 /** Replaces a note, a small text, by one write: a kill leaves the old one or the new one. */
 export function writeNote(handle: SyncHandle, text: string, place: Place): void {
-  writeAll(handle, new TextEncoder().encode(text + END), 0, place);
+  writeTo(handle, new TextEncoder().encode(text + END), 0, place);
   handle.flush();
 }
 
@@ -89,19 +78,15 @@ export function readNote(handle: SyncHandle): string | null {
 /** Gives a file its size. @throws HubError if there is no room for it */
 export function setSize(handle: SyncHandle, size: number, place: Place): void {
   try {
-    if (handle.getSize() !== size) handle.truncate(size);
+    resize(handle, size);
   } catch (error) {
     throw failureOf(error, place);
   }
 }
 
-function writeAll(handle: SyncHandle, bytes: Uint8Array, at: number, place: Place): void {
+function writeTo(handle: SyncHandle, bytes: Uint8Array, at: number, place: Place): void {
   try {
-    for (let done = 0; done < bytes.length; ) {
-      const count = handle.write(bytes.subarray(done), { at: at + done });
-      if (count === 0) throw new DOMException("nothing was written", "QuotaExceededError");
-      done += count;
-    }
+    writeAll(handle, bytes, at);
   } catch (error) {
     throw failureOf(error, place);
   }
@@ -116,7 +101,7 @@ export function bytesOf(handle: SyncHandle): Bytes {
 export function partialFile(file: SyncHandle, note: SyncHandle, place: Place): PartialFile {
   return {
     ...bytesOf(file),
-    write: async (at, bytes) => writeAll(file, bytes, at, place),
+    write: async (at, bytes) => writeTo(file, bytes, at, place),
     async remember(text) {
       writeNote(note, text, place);
     },

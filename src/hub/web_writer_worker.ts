@@ -3,19 +3,11 @@
 
 import { createSHA1, createSHA256 } from "hash-wasm";
 import { HubError } from "../errors.ts";
+import type { SyncHandle } from "../weights/web_sync_handle.ts";
 import { type DownloadJob, differs, digestOfBytes, download, gitHead, type Hasher } from "./download.ts";
 import { Hub } from "./hub.ts";
 import type { Digest } from "./listing.ts";
-import {
-  bytesOf,
-  openHandle,
-  partialFile,
-  readNote,
-  removeFile,
-  type SyncHandle,
-  setSize,
-  writeNote,
-} from "./web_files.ts";
+import { bytesOf, openHandle, partialFile, readNote, removeFile, setSize, writeNote } from "./web_files.ts";
 import { noteOf } from "./web_places.ts";
 import type { FromWriter, Place, ToWriter, WriterDownload } from "./writer_protocol.ts";
 

@@ -3,6 +3,7 @@
 
 import { WeightsError } from "../errors.ts";
 import type { Files, Opened } from "./files.ts";
+import type { SyncHandle, WorkerFile } from "./web_sync_handle.ts";
 
 export { httpFolderOrFile } from "./http_files.ts";
 
@@ -33,16 +34,6 @@ function namedFiles(byName: ReadonlyMap<string, File>, label: string): Files {
     close: async () => {},
   };
 }
-
-/** FileSystemSyncAccessHandle, which only workers have. */
-interface SyncHandle {
-  readonly mode?: string;
-  read(into: Uint8Array, options: { readonly at: number }): number;
-  close(): void;
-}
-type WorkerFile = FileSystemFileHandle & {
-  createSyncAccessHandle?(options: { readonly mode: string }): Promise<SyncHandle>;
-};
 
 /** A file, and where it is from. */
 export interface HandledFile {

@@ -140,6 +140,7 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
         recordBytes: Math.max(...rams.map(({ slots }) => slots.recordBytes)),
         main: ramStats(classes, rams),
         ram: null,
+        packed: packedStats(classes),
         ms: {
           stall: sum(counters, ({ stallMs }) => stallMs),
           sync: 0,
@@ -228,6 +229,7 @@ export async function deviceResidency(
             },
           },
           ram: ramStats(classes, rams),
+          packed: packedStats(classes),
           ms: {
             stall: sum(counts, ({ ms }) => ms.stall + ms.disk),
             sync: sum(counts, ({ ms }) => ms.sync),
@@ -334,6 +336,13 @@ function ramStats(
       wasted: sum(counters, ({ wastedBytes }) => wastedBytes),
     },
   };
+}
+
+function packedStats(classes: readonly ClassParts[]): ExpertStats["packed"] {
+  const used = classes.flatMap(({ spill }) => (spill && (spill.bytes > 0 || spill.refused !== null) ? [spill] : []));
+  if (used.length === 0) return null;
+  const refused = used.find((spill) => spill.refused !== null)?.refused ?? null;
+  return { bytes: sum(used, ({ bytes }) => bytes), refused };
 }
 
 /** Statistics of all layers of the model, in order. */

@@ -5,6 +5,7 @@ import { likelyCores } from "../backend/cpu/web_threads.ts";
 import { describeAdapter } from "../backend/webgpu/device/adapter.ts";
 import type { OpenOptions } from "../engine/api.ts";
 import type { Model } from "../engine/model.ts";
+import { pageSpill, removeLeftSpills } from "../experts/web_spill.ts";
 import { pulledFiles } from "../hub/web_pull.ts";
 import type { Files, Opened } from "../weights/files.ts";
 import { httpFolderOrFile, openHandle, pickedFiles } from "../weights/web_files.ts";
@@ -78,9 +79,10 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
     cores: likelyCores(),
     ...own,
     chat: async (...args) => (await import("../chat/conventions.ts")).openChat(...args),
-    spill: () => null,
+    spill: pageSpill,
     identity: (where) => where,
   };
+  void removeLeftSpills();
   const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
   return openModel(typeof weights === "string" ? weights : labelOf(weights), { ...options, ...other }, platform);
 }

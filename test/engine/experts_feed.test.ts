@@ -24,6 +24,7 @@ function stats(residents: readonly number[], hits: number): ExpertStats {
     recordBytes: 10,
     main: { slots: 2, layers: [layer(residents), layer([])], bytes: moved },
     ram: { slots: 1, layers: [layer([0]), layer([2])], bytes: moved },
+    packed: null,
     ms: { stall: hits, sync: 0, upload: 0, disk: 0, hostCompute: 0 },
   };
 }

@@ -63,6 +63,7 @@ describe("records that have to be packed", () => {
     expect(readdirSync(folder)).toEqual([]);
     await Promise.all([read(1, 0, 0), read(1, 2, 1), read(0, 3, 2)]);
     expect(packed.length).toBe(3);
+    expect([spill.bytes, spill.refused]).toEqual([3 * BYTES, null]);
     expect(slots.map((slot) => [...new Set(slot)])).toEqual([[10], [12], [3]]);
     await spill.close();
   });
@@ -100,6 +101,8 @@ describe("records that have to be packed", () => {
 
   it("are read from their file again where that has blocks of the slots' formats", async () => {
     const spill: Spill = {
+      bytes: 0,
+      refused: null,
       write: () => Promise.reject(new Error("nothing is to be kept")),
       read: () => Promise.reject(new Error("nothing was kept")),
       close: async () => {},
@@ -120,6 +123,7 @@ describe("records that have to be packed", () => {
       await read(0, 1, 2);
       expect(packed).toEqual(["1", "1"]);
       expect(slots[2]![17]).toBe(1);
+      if (spill) expect([spill.bytes, spill.refused]).toEqual([0, expect.stringContaining(file)]);
       await spill?.close();
     }
   });

@@ -40,6 +40,7 @@ export function workingModel(name: string, size: Size): WorkingModel {
         recordBytes: 1e6,
         main: { slots: onGpu, layers: all(0, onGpu), bytes },
         ram: { slots: inRam, layers: all(onGpu, inRam), bytes },
+        packed: null,
         ms: { stall: 3 * steps, sync: 9 * steps, upload: 2 * steps, disk: 4 * steps, hostCompute: 4 * steps },
       },
     };

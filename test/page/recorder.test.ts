@@ -25,6 +25,7 @@ function source(head = HEAD) {
         bytes: { demand: 100 * steps, admission: 0, prefetch: 0, wasted: 0 },
       },
       ram: null,
+      packed: null,
       ms: { stall: steps, sync: 2 * steps, upload: 0, disk: 0, hostCompute: 0 },
     }),
     () => clock.at,

@@ -14,6 +14,7 @@ const EXPERTS: ExpertStats = {
   recordBytes: 1,
   main: { slots: 2, layers: [LAYER, LAYER], bytes: { demand: 0, admission: 0, prefetch: 0, wasted: 0 } },
   ram: null,
+  packed: null,
   ms: { stall: 0, sync: 0, upload: 0, disk: 0, hostCompute: 0 },
 };
 

@@ -1,5 +1,6 @@
 // Experts in three tiers in a page: slots on the GPU, RAM, and the origin private file system
-// behind them, read by the worker in place.
+// behind them, which the worker reads in place: stored experts where they are, and those that had
+// to be packed in a file of the worker's own.
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -18,25 +19,34 @@ const COMMON = { kv: "f32", activations: "f32", context: 64, chunk: 32 } as cons
 
 const APPLICATION = `
 import { openInWorker } from ${JSON.stringify(inRepo("dist/src/browser.js"))};
-let [folder, largest, size] = [null, "", 0];
-globalThis.keep = async (address, names) => {
-  folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("model", { create: true });
+const root = await navigator.storage.getDirectory();
+globalThis.keep = async (model, address, names) => {
+  const folder = await root.getDirectoryHandle(model, { create: true });
   for (const name of names) {
     const file = await folder.getFileHandle(name, { create: true });
     await (await fetch(address + name)).body.pipeTo(await file.createWritable());
-    const bytes = (await file.getFile()).size;
-    if (bytes > size) [largest, size] = [name, bytes];
   }
 };
-globalThis.story = async (text, options, generate) => {
-  const model = await openInWorker(folder, options);
+globalThis.packed = async () => {
+  const names = [];
+  for await (const name of (await root.getDirectoryHandle("hotset-packed", { create: true })).keys()) names.push(name);
+  return names;
+};
+let model = null;
+globalThis.story = async (name, text, options, generate) => {
+  const folder = await root.getDirectoryHandle(name);
+  model = await openInWorker(folder, options);
   const ids = [];
   for await (const piece of model.session().generate(text, generate)) ids.push(...piece.ids);
-  const stats = await model.stats();
+  let [largest, size] = ["", 0];
+  for await (const [file, handle] of folder.entries()) {
+    const bytes = (await handle.getFile()).size;
+    if (bytes > size) [largest, size] = [file, bytes];
+  }
   const refused = await folder.removeEntry(largest).then(() => null, ({ name }) => name);
-  await model.close();
-  return { ids, stats, refused };
+  return { ids, stats: await model.stats(), refused };
 };
+globalThis.shut = () => model.close();
 globalThis.ready = true;
 `;
 
@@ -63,19 +73,26 @@ describe.skipIf(noChromium)(titled("tiers in a page", noChromium), () => {
     });
     site = await openSite(`<!doctype html><script type="module" src="${base}out/application.js"></script>`);
     visit = await site.visit("/isolated");
-    await visit.page.evaluate(`keep("${base}q4/", ${JSON.stringify(readdirSync(join(folder, "q4")))})`);
+    await keep("stored", join(folder, "q4"));
+    await keep("published", inRepo("models/tales"));
   });
   afterAll(async () => {
     await site?.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const story = (options: object) =>
-    visit.page.evaluate(`story(${[PROMPT, options, GREEDY].map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<{
+  const keep = (name: string, from: string) =>
+    visit.page.evaluate(
+      `keep("${name}", "/${relative(inRepo(""), from)}/", ${JSON.stringify(readdirSync(from).filter((file) => !file.endsWith(".md")))})`,
+    );
+  const story = (name: "stored" | "published", options: object, page = visit.page) =>
+    page.evaluate(`story(${[name, PROMPT, options, GREEDY].map((arg) => JSON.stringify(arg)).join(", ")})`) as Promise<{
       ids: number[];
       stats: ModelStats;
       refused: string | null;
     }>;
+  const packed = () => visit.page.evaluate<string[]>("packed()");
+  const close = () => visit.page.evaluate("shut()");
 
   let wanted: number[] = [];
   beforeAll(async () => {
@@ -90,24 +107,87 @@ describe.skipIf(noChromium)(titled("tiers in a page", noChromium), () => {
   });
 
   it("the CPU reads half of the experts from storage: the tokens of full residency", async () => {
-    const { ids, stats, refused } = await story({ ...COMMON, backend: "cpu", expertSlots: EXPERTS / 2 });
+    const options = { ...COMMON, backend: "cpu", expertSlots: EXPERTS / 2 };
+    const { ids, stats, refused } = await story("stored", options);
     expect(ids).toEqual(wanted);
     expect(stats.experts!.main.slots).toBe(EXPERTS / 2);
     expect(stats.experts!.main.bytes.demand).toBeGreaterThan(0);
     expect(refused).toBe("NoModificationAllowedError"); // read in place, not as a File
+    expect(stats.experts!.packed).toBe(null);
+    expect(await packed()).toEqual([]);
+    await close();
+  });
+
+  describe("of a checkpoint as it was published", () => {
+    /** Of 39.6 MB in BF16, q4 takes 11 MB: half of its experts fit beside what all models need. */
+    const options = { ...COMMON, backend: "cpu", weights: "q4", ram: 24e6 } as const;
+    const all = (stats: ModelStats) => stats.experts!.recordBytes * EXPERTS * stats.experts!.main.layers.length;
+
+    it("keeps packed experts in storage, and removes them when it is closed", async () => {
+      const { ids, stats } = await story("published", options);
+      expect(ids).toEqual(wanted);
+      const { main, packed: kept } = stats.experts!;
+      expect(main.slots).toBeLessThanOrEqual(EXPERTS / 2);
+      expect(main.bytes.demand).toBeGreaterThan(0);
+      expect(kept!.refused).toBe(null);
+      expect(kept!.bytes).toBeGreaterThan(all(stats) / 2);
+      expect(kept!.bytes).toBeLessThanOrEqual(all(stats)); // each is packed once
+      expect(await packed()).toHaveLength(1);
+      await close();
+      expect(await packed()).toEqual([]);
+    });
+
+    it("removes what a page has left that was closed, and nothing of one that is open", async () => {
+      await story("published", options);
+      const opened = visit.page.context().waitForEvent("page");
+      await visit.page.evaluate("void open(location.href)");
+      const other = await opened;
+      await other.waitForFunction("globalThis.ready");
+      expect((await story("published", options, other)).ids).toEqual(wanted);
+      expect(await packed()).toHaveLength(2);
+      await other.close();
+      expect(await packed()).toHaveLength(2);
+      const [left] = await packed();
+      await visit.page.reload();
+      await visit.page.waitForFunction("globalThis.ready");
+      const next = await story("published", options);
+      expect(next.ids).toEqual(wanted);
+      expect(await packed()).toHaveLength(1);
+      expect(await packed()).not.toEqual([left]);
+      await close();
+    });
+
+    it("goes on, and says so, where the browser gives no room", async () => {
+      const devtools = await visit.page.context().newCDPSession(visit.page);
+      const { origin } = new URL(visit.page.url());
+      const used = await visit.page.evaluate<number>("navigator.storage.estimate().then(({ usage }) => usage)");
+      await devtools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: used + 2 ** 26 + 2e6 });
+      const { ids, stats } = await story("published", options);
+      expect(ids).toEqual(wanted);
+      const { bytes, refused } = stats.experts!.packed!;
+      expect(refused).toMatch(/gives the page no more room: remove a model/);
+      expect(bytes).toBeLessThanOrEqual(2e6);
+      await close();
+      await devtools.send("Storage.overrideQuotaForOrigin", { origin });
+    });
   });
 
   // Each compiles all kernels of a model.
-  it.skipIf(leftToCi)(
-    titled("experts of twice the GPU's budget and more than the RAM's: the tokens of full residency", leftToCi),
-    async () => {
-      const { ids, stats } = await story({ ...COMMON, backend: "webgpu", gpuMemory: 8.5e6, ram: 24e6 });
+  it.skipIf(leftToCi).each([
+    ["stored", "auto"],
+    ["published", "q4"],
+  ] as const)(
+    titled("%s experts of twice the GPU's budget and more than the RAM's: the tokens of full residency", leftToCi),
+    async (name, weights) => {
+      const { ids, stats } = await story(name, { ...COMMON, backend: "webgpu", weights, gpuMemory: 8.5e6, ram: 24e6 });
       expect(ids).toEqual(wanted);
       const { main, ram } = stats.experts!;
       expect(main.slots).toBeLessThanOrEqual(EXPERTS / 2);
       expect(ram!.slots).toBeLessThan(EXPERTS);
       expect(ram!.bytes.demand + ram!.bytes.admission).toBeGreaterThan(0);
+      expect(stats.experts!.packed !== null).toBe(name === "published");
       expect(visit.problems).toEqual([]);
+      await close();
     },
   );
 });

@@ -60,11 +60,17 @@ export function Now({ current, close }: NowProps): JSX.Element | null {
   );
 }
 
+/** How often it is read again. */
+const AGAIN_MS = 2000;
+
 /** Where its weights, cache and scratch are. */
 function Ready({ current: { model } }: { readonly current: Current }): JSX.Element | null {
   const [stats, setStats] = useState<ModelStats | null>(null);
   useEffect(() => {
-    model?.stats().then(setStats, () => {});
+    const read = (): void => void model?.stats().then(setStats, () => {});
+    read();
+    const timer = setInterval(read, AGAIN_MS);
+    return () => clearInterval(timer);
   }, [model]);
   if (stats === null) return null;
   const { backend, weights, memory, experts } = stats;
@@ -78,14 +84,18 @@ function Ready({ current: { model } }: { readonly current: Current }): JSX.Eleme
     [gpu ? "In GPU memory" : "In RAM", bytes(memory.weights + memory.kv + memory.scratch)],
   ];
   if (experts !== null) {
-    const { main, ram, recordBytes } = experts;
+    const { main, ram, recordBytes, packed } = experts;
     const slots = main.slots * main.layers.length;
     rows.push([
       `Experts ${gpu ? "on the GPU" : "in RAM"}`,
       `${main.slots} of ${experts.experts} a layer, ${bytes(slots * recordBytes)}`,
     ]);
     if (ram) rows.push(["Behind them in RAM", `${ram.slots} of ${experts.experts} a layer`]);
-    rows.push(["The others", "read from this browser's storage when a token needs them"]);
+    rows.push(["The others", "read when a token needs them"]);
+    if (packed !== null) {
+      const more = packed.refused === null ? "" : `; others are packed again each time: ${packed.refused}`;
+      rows.push(["Packed experts kept", `${bytes(packed.bytes)} of this browser's storage${more}`]);
+    }
   }
   return (
     <dl class="memory">

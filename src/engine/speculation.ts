@@ -7,18 +7,25 @@
 // draft is computed; whether they would be right is observed all the same, at no cost.
 
 import { type Match, PromptLookup } from "./prompt_lookup.ts";
+import { Share } from "./share.ts";
 import type { StepCosts } from "./step_costs.ts";
 
 /** Drafted tokens that a step may have; products take rows by four. */
 const DRAFTS = [1, 2, 3, 5, 7, 11, 15] as const;
 /** What a draft must be expected to gain. */
 const MARGIN = 1.05;
-/** Match lengths below which each class of matches ends. */
-const CLASSES = [3, 4, 6, 10, 18, Number.POSITIVE_INFINITY] as const;
-/** How much a new observation counts. */
-const RATE = 0.1;
-/** The share of right drafts that is expected at first. */
-const EXPECTED = 0.3;
+/**
+ * Classes of matches: the length below which each ends, and the share of right drafts that is
+ * expected before there are observations.
+ */
+const CLASSES = [
+  { below: 3, expected: 0.3 },
+  { below: 4, expected: 0.4 },
+  { below: 6, expected: 0.5 },
+  { below: 10, expected: 0.7 },
+  { below: 18, expected: 0.8 },
+  { below: Number.POSITIVE_INFINITY, expected: 0.9 },
+] as const;
 
 /** What became of the drafts of a generation. */
 export interface SpeculationCounts {
@@ -35,7 +42,7 @@ export class Speculation {
   readonly #vocab: number;
   readonly #wanted: () => boolean;
   /** By class of match: how often the token after it is the one that followed there. */
-  readonly #right: number[] = CLASSES.map(() => EXPECTED);
+  readonly #right = CLASSES.map(({ expected }) => new Share(expected));
   #match: Match | null = null;
   /** Tokens that the last step drafted and that are still open, and the logits after each. */
   #open: { readonly ids: readonly number[]; readonly logits: Float32Array; next: number } | null = null;
@@ -61,7 +68,7 @@ export class Speculation {
   follow(text: readonly number[]): void {
     const seen = this.#lookup.length;
     if (seen === text.length) return;
-    if (this.#match) this.#observe(this.#match, this.#lookup.after(this.#match, 0) === text[seen]);
+    if (this.#match) this.#right[classOf(this.#match.length)]!.note(this.#lookup.after(this.#match, 0) === text[seen]);
     for (let i = seen; i < text.length; i++) this.#lookup.push(text[i]!);
     this.#match = this.#lookup.find();
   }
@@ -79,7 +86,7 @@ export class Speculation {
     let expected = 1; // tokens of a step
     let chance = 1; // that all tokens so far are right
     for (let n = 1; n <= Math.min(most, DRAFTS.at(-1)!); n++) {
-      chance *= this.#right[classOf(match.length + n - 1)]!;
+      chance *= this.#right[classOf(match.length + n - 1)]!.value;
       expected += chance;
       if (!(DRAFTS as readonly number[]).includes(n)) continue;
       const gain = expected / this.#costs.relative(n + 1)!;
@@ -115,13 +122,8 @@ export class Speculation {
   took(tokens: number, ms: number): void {
     this.#costs.note(tokens, ms);
   }
-
-  #observe(match: Match, right: boolean): void {
-    const kind = classOf(match.length);
-    this.#right[kind]! += RATE * (Number(right) - this.#right[kind]!);
-  }
 }
 
 function classOf(length: number): number {
-  return CLASSES.findIndex((end) => length < end);
+  return CLASSES.findIndex(({ below }) => length < below);
 }

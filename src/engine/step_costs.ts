@@ -1,10 +1,10 @@
 // What steps of a few tokens of one sequence take on this machine, by what earlier ones took.
 
-/** Samples of each size, whose median counts. */
-const SAMPLES = 5;
+/** Samples of each size, whose median counts: where experts are missing, steps differ. */
+const SAMPLES = 7;
 /** A size that was not seen for so many steps loses a sample: it may have been disturbed. */
 const STALE = 64;
-/** What a further token is taken to cost of a step of one until a step of that size was seen. */
+/** What a further token is taken to cost of a step of one until a larger step was seen. */
 const ASSUMED = 0.3;
 
 export class StepCosts {
@@ -27,13 +27,25 @@ export class StepCosts {
     }
   }
 
-  /** A step's cost in terms of a step of one token; null: none of these was seen. */
+  /** Milliseconds of a step of one token; null: none was seen. */
+  get one(): number | null {
+    return this.#median(1);
+  }
+
+  /**
+   * A step's cost in terms of a step of one token, between sizes that were seen in proportion;
+   * null: none of these was seen.
+   */
   relative(tokens: number): number | null {
-    const one = this.#median(1);
+    const { one } = this;
     if (one === null) return null;
-    let known = tokens;
-    while (this.#median(known) === null) known--;
-    return this.#median(known)! / one + ASSUMED * (tokens - known);
+    const sizes = [...this.#seen.keys()];
+    const below = Math.max(...sizes.filter((size) => size <= tokens));
+    const above = Math.min(...sizes.filter((size) => size >= tokens));
+    const from = this.#median(below)! / one;
+    if (above === Number.POSITIVE_INFINITY) return from + ASSUMED * (tokens - below);
+    const to = this.#median(above)! / one;
+    return above === below ? from : from + ((to - from) * (tokens - below)) / (above - below);
   }
 
   #median(tokens: number): number | null {

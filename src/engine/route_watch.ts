@@ -98,10 +98,12 @@ export class RouteWatch {
   ): Promise<void> {
     try {
       await ends;
-      const ended = performance.now();
+      const read = performance.now();
       // A step without outputs ends before the last layer's experts: that list stays empty.
-      const layers = await Promise.all(reads.map((read) => read ?? new Uint32Array(0)));
+      const layers = await Promise.all(reads.map((ids) => ids ?? new Uint32Array(0)));
       await before;
+      // Results of steps that run ahead may arrive in another order than the steps end.
+      const ended = Math.max(read, this.#ended);
       const ms = ended - Math.max(began, this.#ended);
       this.#ended = ended;
       this.tell({ ...size, layers }, ms);

@@ -15,6 +15,7 @@ import { type Decoder, forward, loadDecoder } from "../../src/model/decoder.ts";
 import { kvGeometry, routingOf } from "../../src/model/family.ts";
 import type { FormatPlan } from "../../src/model/formats.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
+import { some } from "../support/some.ts";
 
 const [BLOCK, POSITIONS, CHUNK, TOKENS] = [32, 512, 8, 6];
 
@@ -49,6 +50,8 @@ const WAYS: readonly (readonly [name: string, plan: FormatPlan])[] = [
   ["q4, k in q8 and v in f16", mixed("q4", "q8", "f16")],
 ];
 
+const KINDS = WAYS.flatMap(([way, plan]) => ARITHMETICS.map((arithmetic) => ({ way, plan, arithmetic })));
+
 describe("dispatches of a decoded token", () => {
   let gpu: GPU;
   beforeAll(async () => {
@@ -58,7 +61,7 @@ describe("dispatches of a decoded token", () => {
   afterAll(() => expect(gpu).toBeDefined()); // referenced to the end: see node_gpu.ts
 
   describe.each(CASES)("$family", ({ path, skip, most }) => {
-    it.skipIf(skip).each(WAYS.flatMap(([way, plan]) => ARITHMETICS.map((arithmetic) => ({ way, plan, arithmetic }))))(
+    it.skipIf(skip).each(some(KINDS, 2))(
       titled("weights in $way, products in $arithmetic", skip),
       async ({ plan, arithmetic }) => {
         const { ops, model, kv, close } = await opened(gpu, path, plan, arithmetic);

@@ -7,6 +7,7 @@ import { intelWorks } from "../../bench/isa/intel.ts";
 import { type Checks, type Judgement, judge, missing, parse } from "../../bench/isa/judge.ts";
 import { mainLoop, titleOf } from "../../bench/isa/table.ts";
 import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { HUNG } from "../support/patience.ts";
 
 /** Registers of a lane that leave a SIMD unit at least eight subgroups to switch between. */
@@ -201,7 +202,7 @@ describe.skipIf(left)(titled("kernels on navi31", left), () => {
 });
 
 const noIntel = missing("tgl");
-const leftIntel = noIntel === null ? null : `skipped: this machine lacks ${noIntel}`;
+const leftIntel = noIntel === null ? leftToCi : `skipped: this machine lacks ${noIntel}`;
 describe.skipIf(leftIntel)(titled("kernels on Intel's tgl", leftIntel), () => {
   const judged = (wanted: Partial<Parameters<typeof judge>[1]>): Judgement =>
     judge(new URL("../../", import.meta.url), {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { hotset, outcome, start, tales } from "../support/cli.ts";
+import { EVERYTHING } from "../support/level.ts";
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), "hotset-batch-"));
@@ -44,6 +45,15 @@ function said(text: string): unknown[] {
     });
 }
 
+/** Signals, and after how many answers each comes. */
+const KILLS = (
+  [
+    ["SIGKILL", 1],
+    ["SIGINT", 15],
+    ["SIGKILL", 22],
+  ] as const
+).slice(EVERYTHING ? 0 : 2);
+
 describe("hotset batch", () => {
   it("killed several times answers as a run that is left alone", { timeout: 120_000 }, async () => {
     const path = folder();
@@ -57,11 +67,7 @@ describe("hotset batch", () => {
 
     const lines = () => (existsSync(killed!) ? readFileSync(killed!, "utf8").split("\n").length - 1 : 0);
     const kept: string[] = [];
-    for (const [signal, after] of [
-      ["SIGKILL", 1],
-      ["SIGINT", 15],
-      ["SIGKILL", 22],
-    ] as const) {
+    for (const [signal, after] of KILLS) {
       const child = start(args(killed!));
       const ended = outcome(child);
       await expect.poll(lines, { timeout: 60_000, interval: 2 }).toBeGreaterThanOrEqual(after);

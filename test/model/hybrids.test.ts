@@ -15,6 +15,7 @@ import { cpuPaths, readyCpuOps } from "../support/cpu.ts";
 import { readExpected, worst } from "../support/expected.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { loadFolder } from "../support/model.ts";
+import { some } from "../support/some.ts";
 import { tensorFile } from "../weights/memory_files.ts";
 
 const { path, skip } = inShared("fixtures/families/qwen3_5_moe-a");
@@ -76,7 +77,7 @@ async function fresh(prompt: readonly number[], count: number): Promise<number[]
 }
 
 describe.each(FOLDERS)("$name", ({ path, skip, within }) => {
-  it.skipIf(skip).each(WAYS)(titled("chunks of every size: $name", skip), async ({ name, make }) => {
+  it.skipIf(skip).each(some(WAYS, 1))(titled("chunks of every size: $name", skip), async ({ name, make }) => {
     const expected = await readExpected(path);
     for (const maxTokens of name.startsWith("cpu") ? [64, 7] : [64]) {
       const model = await loadFolder(path, await make({ maxTokens }), "f32", "f32");
@@ -130,7 +131,7 @@ describe("a model that also sees", () => {
   });
 });
 
-describe.each(backends)("layers with states, $name", ({ options }) => {
+describe.each(some(backends, 1))("layers with states, $name", ({ options }) => {
   it.skipIf(skip)(titled("sessions that share steps, and fewer slots than sessions", skip), async () => {
     const model = await opened(options, { expertSlots: 3 }); // with which there are four slots
     const cases = [...casesOf(), ...casesOf()];

@@ -5,14 +5,16 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 /** Where `.ci/run` installs the package `node`. */
 const FOLDER = "dist/current-node";
 const node = process.env.HOTSET_CURRENT_NODE ?? `${root}${FOLDER}/node_modules/node/bin/node`;
 const missing = existsSync(node)
-  ? ""
-  : ` (no current Node here: npm install --no-save --prefix ${FOLDER} node@26, or name one in HOTSET_CURRENT_NODE)`;
+  ? null
+  : `skipped: no current Node here: npm install --no-save --prefix ${FOLDER} node@26, or name one in HOTSET_CURRENT_NODE`;
 
 const TESTS = [
   "test/backend/cpu.test.ts",
@@ -22,7 +24,8 @@ const TESTS = [
   "test/kernels/plain",
 ];
 
-it.skipIf(missing !== "")(`the CPU backend passes its tests on a current Node${missing}`, () => {
+const skip = leftToCi ?? missing;
+it.skipIf(skip)(titled("the CPU backend passes its tests on a current Node", skip), () => {
   const version = spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim();
   expect(Number(/^v(\d+)/.exec(version)?.[1])).toBeGreaterThanOrEqual(26);
   const run = spawnSync(node, ["node_modules/vitest/vitest.mjs", "run", "--reporter=default", ...TESTS], {

@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { createPackageFromTarballData } from "@arethetypeswrong/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../support/cli.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { HUNG } from "../support/patience.ts";
 import { attwFaults, publintFaults } from "./faults.ts";
 
@@ -33,6 +35,8 @@ const PAGE = `
 import { type Files, open, openInWorker, type WorkerModel } from "hotset";
 import { open as openThere } from "hotset/browser";
 import { promptApi } from "hotset/prompt";
+import { leftToCi } from "../support/level.ts";
+import { titled } from "../support/fixtures.ts";
 declare const picked: readonly File[];
 declare const files: Files;
 for (const model of [await open(picked), await open(files), await openThere("/models/tales")]) {
@@ -89,7 +93,8 @@ describe("the packed package", () => {
   });
 });
 
-describe.skipIf(!registry)("the packed package in an empty project (needs npm's registry)", () => {
+const left = registry ? leftToCi : "skipped: no npm registry";
+describe.skipIf(left)(titled("the packed package in an empty project", left), () => {
   /** Compiles a file of the project; hotset's .d.ts files are checked too. */
   function compile(file: string, compilerOptions: object): void {
     writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [file] }));

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
+import { some } from "../support/some.ts";
 import { type Served, startCommand } from "./served.ts";
 
 const REPLICA = ["models/tales", "--backend", "cpu", "--weights", "q4", "--threads", "1", "--port", "0"];
@@ -175,7 +176,7 @@ async function underLoad({ socket, replicas, a }: Running, signal: NodeJS.Signal
 
 const isFirst = (by: string, a: string): boolean => by === "a" || by === a;
 
-describe.each(GATEWAYS)("two replicas behind $name", (gateway) => {
+describe.each(some(GATEWAYS, 1))("two replicas behind $name", (gateway) => {
   const skip = existsSync(gateway.program) ? null : `skipped: ${gateway.program} is not on this machine`;
 
   it.skipIf(skip !== null)(

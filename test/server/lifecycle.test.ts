@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
+import { some } from "../support/some.ts";
 import { ask, type Served, startCommand, startScripted } from "./served.ts";
 
 async function statusOf(url: string, path: string): Promise<unknown> {
@@ -43,12 +44,17 @@ describe("while one of many models is being loaded", () => {
     expect(await (await second).json()).toMatchObject({ model: "folder" });
   });
 
-  it.each<[string, NodeJS.Signals, number]>([
-    ["slow", "SIGTERM", 0],
-    ["stuck", "SIGTERM", 0],
-    ["slow", "SIGINT", 130],
-    ["stuck", "SIGINT", 130],
-  ])("%s, %s ends it and tells what waits: exit code %i", async (model, signal, code) => {
+  it.each(
+    some<[string, NodeJS.Signals, number]>(
+      [
+        ["slow", "SIGTERM", 0],
+        ["stuck", "SIGTERM", 0],
+        ["slow", "SIGINT", 130],
+        ["stuck", "SIGINT", 130],
+      ],
+      1,
+    ),
+  )("%s, %s ends it and tells what waits: exit code %i", async (model, signal, code) => {
     const { child, url, until, exit } = startScripted(model, ["folder", "--drain", "0"]);
     await until(/folder at /);
     const waiting = ask(await url(), "hello", false, {}, model);
@@ -94,12 +100,17 @@ describe("while the model is being loaded", () => {
     expect((await ask(base, "hello")).status).toBe(200);
   });
 
-  it.each<[string, NodeJS.Signals, number]>([
-    ["slow", "SIGTERM", 143],
-    ["stuck", "SIGTERM", 143],
-    ["slow", "SIGINT", 130],
-    ["stuck", "SIGINT", 130],
-  ])("%s, %s: exit code %i", async (folder, signal, code) => {
+  it.each(
+    some<[string, NodeJS.Signals, number]>(
+      [
+        ["slow", "SIGTERM", 143],
+        ["stuck", "SIGTERM", 143],
+        ["slow", "SIGINT", 130],
+        ["stuck", "SIGINT", 130],
+      ],
+      1,
+    ),
+  )("%s, %s: exit code %i", async (folder, signal, code) => {
     const { child, until, exit } = startScripted(folder);
     await until('"folder"');
     child.kill(signal);
@@ -197,10 +208,15 @@ describe("SIGTERM", () => {
     expect(await exit).toEqual([0, null]);
   });
 
-  it.each<[NodeJS.Signals, number]>([
-    ["SIGTERM", 143],
-    ["SIGINT", 130],
-  ])("and then %s: at once, with %i", async (second, code) => {
+  it.each(
+    some<[NodeJS.Signals, number]>(
+      [
+        ["SIGTERM", 143],
+        ["SIGINT", 130],
+      ],
+      1,
+    ),
+  )("and then %s: at once, with %i", async (second, code) => {
     const { child, url, until, exit } = startScripted("folder", ["--drain", "86400"]);
     await until(" -d ");
     const stream = await begun(await ask(await url(), "wait"));
@@ -211,10 +227,15 @@ describe("SIGTERM", () => {
     expect(await exit).toEqual([code, null]);
   });
 
-  it.each<[NodeJS.Signals, number]>([
-    ["SIGTERM", 0],
-    ["SIGINT", 130],
-  ])("%s and a step that does not end: %i all the same", async (signal, code) => {
+  it.each(
+    some<[NodeJS.Signals, number]>(
+      [
+        ["SIGTERM", 0],
+        ["SIGINT", 130],
+      ],
+      1,
+    ),
+  )("%s and a step that does not end: %i all the same", async (signal, code) => {
     const { child, url, until, exit } = startScripted("unclosable", ["--drain", "0"]);
     await until(" -d ");
     const stream = await begun(await ask(await url(), "wait"));

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { some } from "../support/some.ts";
 import { ask, startScripted } from "./served.ts";
 
 const start = (args: readonly string[], env: Record<string, string> = {}) => startScripted("folder", args, env);
@@ -65,25 +66,30 @@ describe("hotset serve", () => {
     expect(await until(" -d ")).toContain('{"folder":"folder","parallel":3,"queue":6,"backend":"cpu"}');
   });
 
-  it.each<[Record<string, string>, readonly string[], RegExp]>([
-    [{ HOTSET_PARALLEL: "many" }, [], /HOTSET_PARALLEL.*Expected an integer/],
-    [{ HOTSET_API_KEY: "" }, [], /--api-key is empty/],
-    [{}, ["--api-key-file", "/no/such/file"], /--api-key-file \/no\/such\/file: cannot be read/],
-    [{}, ["--host", "unix:hotset.sock"], /needs the absolute path of a socket/],
-    [{}, ["--host", `unix:/${"a".repeat(120)}`], /more than 107 bytes/],
-    [{}, ["--host", "unix:/no/such/folder/hotset.sock"], /its folder does not exist/],
-    [{}, ["--host", "/run/hotset.sock"], /is a path, which needs unix: in front/],
-    [{}, ["--host", "http://localhost"], /is a URL/],
-    [{}, ["--host", "localhost:8080"], /has a port, which --port takes/],
-    [{}, ["--host", "*"], /expected an IP address/],
-    [{}, ["--host", "192.0.2.1"], /is not an address of this machine/],
-    [{}, ["--allow-host", "https://llm.example"], /is a URL, a name is wanted/],
-    [{}, ["--cors", "app.example"], /Expected an origin/],
-    [{}, ["--cors", "https://*.example"], /Expected an origin/],
-    [{}, ["--log", "yaml"], /text, json, off/],
-    [{}, ["--drain", "-1"], /Expected a time from 0/],
-    [{}, ["--config", "/no/such/file"], /--config \/no\/such\/file: cannot be read/],
-  ])("%j %j is refused before anything is loaded", async (env, args, message) => {
+  it.each(
+    some<[Record<string, string>, readonly string[], RegExp]>(
+      [
+        [{ HOTSET_PARALLEL: "many" }, [], /HOTSET_PARALLEL.*Expected an integer/],
+        [{ HOTSET_API_KEY: "" }, [], /--api-key is empty/],
+        [{}, ["--api-key-file", "/no/such/file"], /--api-key-file \/no\/such\/file: cannot be read/],
+        [{}, ["--host", "unix:hotset.sock"], /needs the absolute path of a socket/],
+        [{}, ["--host", `unix:/${"a".repeat(120)}`], /more than 107 bytes/],
+        [{}, ["--host", "unix:/no/such/folder/hotset.sock"], /its folder does not exist/],
+        [{}, ["--host", "/run/hotset.sock"], /is a path, which needs unix: in front/],
+        [{}, ["--host", "http://localhost"], /is a URL/],
+        [{}, ["--host", "localhost:8080"], /has a port, which --port takes/],
+        [{}, ["--host", "*"], /expected an IP address/],
+        [{}, ["--host", "192.0.2.1"], /is not an address of this machine/],
+        [{}, ["--allow-host", "https://llm.example"], /is a URL, a name is wanted/],
+        [{}, ["--cors", "app.example"], /Expected an origin/],
+        [{}, ["--cors", "https://*.example"], /Expected an origin/],
+        [{}, ["--log", "yaml"], /text, json, off/],
+        [{}, ["--drain", "-1"], /Expected a time from 0/],
+        [{}, ["--config", "/no/such/file"], /--config \/no\/such\/file: cannot be read/],
+      ],
+      3,
+    ),
+  )("%j %j is refused before anything is loaded", async (env, args, message) => {
     const { until, exit } = start(args, env);
     expect((await exit)[0]).toBe(1); // of the host; the command itself tells wrong usage by 2
     expect(await until(message, "stderr")).not.toContain("listening");

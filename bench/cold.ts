@@ -1,8 +1,11 @@
 // `npm run bench -- cold`: the time from opening a model that does not fit its budget to the first
 // token of a prompt, with nothing of it in the page cache.
 //
-//   cold make <file.gguf> [--layers 4]   a file of Mixtral 8x7B's shapes as llama.cpp's Q4_K_M has
-//                                        them, all bytes random but for the blocks' scales
+//   cold make <file.gguf> [--layers 4] [--type q4_k_m]
+//                                        a file of Mixtral 8x7B's shapes as llama.cpp's Q4_K_M has
+//                                        them, or all in Q8_0 (q8_0, which llama.cpp computes from
+//                                        the mapped file and does not rearrange); all bytes random
+//                                        but for the blocks' scales
 //   cold time <model> ... [--ram 12GiB] [--prompt 32] [--repeats 3]
 //                                        several models take turns
 
@@ -17,12 +20,13 @@ import { open } from "../src/index.ts";
 import { readArchitecture } from "../src/model/families/index.ts";
 import { toHalf } from "../src/tensor/half.ts";
 import { parseSynthetic } from "../src/weights/synthetic.ts";
-import { whole } from "./arguments.ts";
+import { oneOf, whole } from "./arguments.ts";
+import { forget } from "./memory_limit.ts";
 import { metadata } from "./peers/decoder_gguf.ts";
 import { type GgufTensor, TENSOR_TYPES, writeGguf } from "./peers/gguf.ts";
 import { median } from "./residency/bounds.ts";
 
-const USAGE = `usage: npm run bench -- cold make <file.gguf> [--layers 4]
+const USAGE = `usage: npm run bench -- cold make <file.gguf> [--layers 4] [--type q4_k_m|q8_0]
        npm run bench -- cold time <model> ... [--ram 12GiB] [--prompt 32] [--repeats 3]`;
 
 type Quantized = Exclude<GgufTensor["type"], "f32" | "q4_0">;
@@ -49,6 +53,7 @@ export async function coldCommand(args: readonly string[]): Promise<number> {
       args: [...args],
       options: {
         layers: { type: "string", default: "4" },
+        type: { type: "string", default: "q4_k_m" },
         ram: { type: "string", default: "12GiB" },
         prompt: { type: "string", default: "32" },
         repeats: { type: "string", default: "3" },
@@ -56,7 +61,8 @@ export async function coldCommand(args: readonly string[]): Promise<number> {
       allowPositionals: true,
     });
     const [what, ...paths] = positionals;
-    if (what === "make" && paths.length === 1) await make(paths[0]!, whole("layers", values.layers));
+    if (what === "make" && paths.length === 1)
+      await make(paths[0]!, whole("layers", values.layers), oneOf("type", values.type, ["q4_k_m", "q8_0"]));
     else if (what === "time" && paths.length > 0)
       time(paths, size(values.ram), whole("prompt", values.prompt), whole("repeats", values.repeats));
     else if (what === "once" && paths.length === 1)
@@ -69,16 +75,17 @@ export async function coldCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-async function make(path: string, layers: number): Promise<void> {
+async function make(path: string, layers: number, mixture: "q4_k_m" | "q8_0"): Promise<void> {
+  const of = (type: Quantized): Quantized => (mixture === "q8_0" ? "q8_0" : type);
   const url = `synthetic:mixtral-8x7b?layers=${layers}`;
   const a = readArchitecture(parseSynthetic(url).config, url);
   const { attention, experts } = a.layers[0]!;
   const [D, F, E] = [a.hidden, experts!.intermediate, experts!.count];
   const [q, kv] = [attention!.heads * attention!.headDim, attention!.kvHeads * attention!.headDim];
   const tensors: GgufTensor[] = [
-    random("token_embd.weight", "q4_k", [D, a.vocab]),
+    random("token_embd.weight", of("q4_k"), [D, a.vocab]),
     flat("output_norm.weight", [D], 1),
-    random("output.weight", "q6_k", [D, a.vocab]),
+    random("output.weight", of("q6_k"), [D, a.vocab]),
   ];
   for (let i = 0; i < layers; i++) {
     const p = `blk.${i}.`;
@@ -88,13 +95,13 @@ async function make(path: string, layers: number): Promise<void> {
       flat(`${p}attn_norm.weight`, [D], 1),
       flat(`${p}ffn_norm.weight`, [D], 1),
       flat(`${p}ffn_gate_inp.weight`, [D, E], null),
-      random(`${p}attn_q.weight`, "q4_k", [D, q]),
-      random(`${p}attn_k.weight`, "q8_0", [D, kv]),
-      random(`${p}attn_v.weight`, "q8_0", [D, kv]),
-      random(`${p}attn_output.weight`, "q5_k", [q, D]),
-      random(`${p}ffn_gate_exps.weight`, "q4_k", [D, F, E]),
-      random(`${p}ffn_up_exps.weight`, "q4_k", [D, F, E]),
-      random(`${p}ffn_down_exps.weight`, more ? "q6_k" : "q4_k", [F, D, E]),
+      random(`${p}attn_q.weight`, of("q4_k"), [D, q]),
+      random(`${p}attn_k.weight`, of("q8_0"), [D, kv]),
+      random(`${p}attn_v.weight`, of("q8_0"), [D, kv]),
+      random(`${p}attn_output.weight`, of("q5_k"), [q, D]),
+      random(`${p}ffn_gate_exps.weight`, of("q4_k"), [D, F, E]),
+      random(`${p}ffn_up_exps.weight`, of("q4_k"), [D, F, E]),
+      random(`${p}ffn_down_exps.weight`, of(more ? "q6_k" : "q4_k"), [F, D, E]),
     );
   }
   await writeGguf(path, { metadata: metadata(a), tensors });
@@ -160,7 +167,7 @@ function time(paths: readonly string[], ram: number, prompt: number, repeats: nu
   const script = fileURLToPath(new URL("run.js", import.meta.url));
   for (let i = 0; i < repeats; i++)
     for (const [p, path] of paths.entries()) {
-      forget(path);
+      forget(filesOf(path));
       const args = [script, "cold", "once", path, "--ram", String(ram), "--prompt", String(prompt)];
       const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
       if (status !== 0) throw new Error(`${path}: ${stderr}`);
@@ -174,10 +181,9 @@ function time(paths: readonly string[], ram: number, prompt: number, repeats: nu
     console.log(`${path}: median to the first token ${seconds(median(runs[p]!.map((run) => run.firstTokenMs)))}`);
 }
 
-/** Drops a file, or a folder's files, from the page cache (coreutils' dd asks the kernel to). */
-function forget(path: string): void {
-  const files = statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path];
-  for (const file of files) spawnSync("dd", [`if=${file}`, "iflag=nocache", "count=0"]);
+/** A file, or a folder's files. */
+function filesOf(path: string): string[] {
+  return statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path];
 }
 
 function seconds(ms: number): string {

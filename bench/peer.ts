@@ -1,15 +1,16 @@
 // `npm run bench -- --peer <name>`: alternates another engine and hotset on the same work, and
 // prints ratios.
 
+import { captionOf } from "./chart/frame.ts";
 import { architectureOf } from "./peers/cache.ts";
 import { type Case, MODELS, type ModelName, pageCases, processCases, sidesOf } from "./peers/cases.ts";
 import { type Run, rows, scaling } from "./peers/compare.ts";
 import { type PeerPackage, peerPackage } from "./peers/packages.ts";
 import { openPages } from "./peers/pages.ts";
-import { table } from "./peers/print.ts";
+import { picture, table } from "./peers/print.ts";
 import { processSides } from "./peers/processes.ts";
 import type { SideName, Sides, Work } from "./peers/types.ts";
-import { about, writeResult } from "./result.ts";
+import { about, writePicture, writeResult } from "./result.ts";
 
 /** Name on the command line -> its npm package. */
 export const PEERS = { "llama.cpp": "node-llama-cpp", wllama: "@wllama/wllama" } as const;
@@ -116,8 +117,6 @@ export async function comparePeer(root: URL, options: PeerOptions): Promise<numb
     threads: options.threads,
     rounds: options.rounds,
   };
-  // By default a signal ends the process without the "exit" event, and children would keep running.
-  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
   const runs: Run[] = [];
   let host = "";
   for (const model of new Set(cases.map((c) => c.model))) {
@@ -138,7 +137,9 @@ export async function comparePeer(root: URL, options: PeerOptions): Promise<numb
   const scalings = scaling(cases, runs);
   console.log(table(options.peer, compared, scalings));
   writeResult(root, options.name, { ...head, host, rows: compared, scaling: scalings, runs });
-  console.log(`written to bench/results/${options.name}.json`);
+  const drawn = picture(`${options.peer} (${found.name} ${found.version}, ${host})`, compared, captionOf(head));
+  writePicture(root, options.name, drawn);
+  console.log(`written to bench/results/${options.name}.json and ${options.name}.svg`);
   const failed = runs.filter((run) => run.error !== undefined);
   for (const { case: name, side, threads, error } of failed)
     console.error(`${name}, ${side} on ${threads} threads: ${error}`);

@@ -62,3 +62,8 @@ export function writeResult(root: URL, name: string, result: unknown, indent = 2
   mkdirSync(folder, { recursive: true });
   writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(result, null, indent)}\n`);
 }
+
+/** Writes the picture of a result beside it: bench/results/<name>.svg. */
+export function writePicture(root: URL, name: string, svg: string): void {
+  writeFileSync(new URL(`bench/results/${name}.svg`, root), svg);
+}

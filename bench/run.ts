@@ -12,21 +12,23 @@ import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
 import { resultName, whole } from "./arguments.ts";
 import { coldCommand } from "./cold.ts";
+import { contextsCommand } from "./contexts.ts";
 import { expertsCommand } from "./experts/command.ts";
 import { formatsCommand } from "./formats_command.ts";
-import { ggufCommand } from "./gguf.ts";
 import { isaCommand } from "./isa/command.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
 import { newcomersCommand } from "./newcomers.ts";
 import { pageCommand } from "./page/command.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
+import { compareFiles, promptsOf } from "./peer_files.ts";
 import { perplexityCommand } from "./perplexity_command.ts";
 import { profileCommand } from "./profile_command.ts";
 import { residencyCommand } from "./residency/command.ts";
 import { about, stamp, writeResult } from "./result.ts";
 import { shapesCommand } from "./shapes/command.ts";
 import { type Measurement, suite } from "./suite.ts";
+import { tiersCommand } from "./tiers.ts";
 
 // This file runs as dist/bench/run.js.
 const root = new URL("../../", import.meta.url);
@@ -36,18 +38,20 @@ const cli = fileURLToPath(new URL("dist/src/cli/main.js", root));
 const LIMIT_MS = 600_000;
 const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--name <of the result>] [--list]
        npm run bench -- --peer <${Object.keys(PEERS).join("|")}> [--threads <most>] [--rounds <number>] [the options above]
+       npm run bench -- --peer llama.cpp <file.gguf> ... [--prompts 128,512] [--tokens <decoded>] [--threads 2] [--rounds 5]
        npm run bench -- --profile [its own options: bench/README.md]
        npm run bench -- cold make <file.gguf> | time <model> [its own options: bench/README.md]
+       npm run bench -- contexts [--model <a model>] [--contexts 0,2k,8k,32k] [its other options: bench/README.md]
        npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--json]
        npm run bench -- formats [--formats q4,q4_k] [its other options: bench/README.md]
-       npm run bench -- gguf <file> [--prompts 128,512] [--tokens <decoded>] [its other options: bench/README.md]
        npm run bench -- isa [--kernels matmul_vec,route] [--formats q4] [--page] [its other options: bench/README.md]
        npm run bench -- load [--clients 1,4,16,64] [--seconds <each>] [its other options: bench/README.md]
        npm run bench -- masks [--vocabularies 32k,200k] [its other options: bench/README.md]
        npm run bench -- page [--port <number> | --out <folder>]
        npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
        npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]
-       npm run bench -- shapes [--models <a model>,...] [--format q4] [its other options: bench/README.md]`;
+       npm run bench -- shapes [--models <a model>,...] [--format q4] [its other options: bench/README.md]
+       npm run bench -- tiers <file.gguf> [--limit 50%] [its other options: bench/README.md]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
 interface Run extends Measurement {
@@ -102,60 +106,82 @@ function checked<T>(read: () => T): T {
 }
 
 function options() {
-  return checked(
-    () =>
-      parseArgs({
-        options: {
-          quick: { type: "boolean", default: false },
-          list: { type: "boolean", default: false },
-          only: { type: "string", default: "" },
-          name: { type: "string" },
-          peer: { type: "string" },
-          threads: { type: "string" },
-          rounds: { type: "string" },
-        },
-      }).values,
+  return checked(() =>
+    parseArgs({
+      options: {
+        quick: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+        only: { type: "string", default: "" },
+        name: { type: "string" },
+        peer: { type: "string" },
+        threads: { type: "string" },
+        rounds: { type: "string" },
+        prompts: { type: "string" },
+        tokens: { type: "string" },
+      },
+      allowPositionals: true,
+    }),
   );
 }
 
-/** A whole number of at least 1 given as an option. */
-function count(option: "threads" | "rounds", fallback: number): number {
+/** A whole number given as an option. */
+function count(option: "threads" | "rounds" | "tokens", fallback: number, min = 1): number {
   const text = flags[option];
-  if (text !== undefined && flags.peer === undefined) usageError(`--${option}: goes with --peer only`);
-  return text === undefined ? fallback : checked(() => whole(option, text));
+  return text === undefined ? fallback : checked(() => whole(option, text, min));
 }
 
 if (process.argv[2] === "experts") process.exit(await expertsCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "gguf") process.exit(await ggufCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "isa") process.exit(await isaCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "load") process.exit(await loadCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "newcomers") process.exit(await newcomersCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "page") process.exit(await pageCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "contexts") process.exit(await contextsCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
 if (process.argv[2] === "perplexity") process.exit(await perplexityCommand(process.argv.slice(3)));
 if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "shapes") process.exit(await shapesCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "tiers") process.exit(await tiersCommand(root, process.argv.slice(3)));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 
-const flags = options();
+const { values: flags, positionals: files } = options();
+for (const option of ["threads", "rounds"] as const)
+  if (flags[option] !== undefined && flags.peer === undefined) usageError(`--${option}: goes with --peer only`);
+for (const option of ["prompts", "tokens"] as const)
+  if (flags[option] !== undefined && files.length === 0)
+    usageError(`--${option}: goes with --peer and GGUF files only`);
+if (files.length > 0 && flags.peer !== "llama.cpp")
+  usageError(`expected GGUF files with --peer llama.cpp only, found "${files[0]}"`);
 const name = checked(() =>
   resultName(flags.name ?? [stamp(root), flags.peer].filter((part) => part !== undefined).join("-")),
 );
 const head = about(root, name, process.argv.slice(2));
-const [threads, rounds] = [count("threads", 2), count("rounds", 3)];
+const [threads, rounds] = [count("threads", 2), count("rounds", files.length > 0 ? 5 : 3)];
+
+/** Ends the process with what a comparison returns. */
+async function compare(work: () => Promise<number>): Promise<never> {
+  // By default a signal ends the process without the "exit" event, and children would keep running.
+  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
+  const code = await work().catch((error: Error) => {
+    console.error(error.message);
+    return 1;
+  });
+  process.exit(code);
+}
+
+if (files.length > 0) {
+  const prompts = checked(() => promptsOf(flags.prompts ?? "128,512"));
+  const tokens = count("tokens", 16, 2);
+  await compare(() => compareFiles(root, { files, threads, rounds, prompts, tokens, name }));
+}
 
 if (flags.peer !== undefined) {
   if (!Object.hasOwn(PEERS, flags.peer))
     usageError(`--peer: expected ${Object.keys(PEERS).join(" or ")}, found "${flags.peer}"`);
   const { quick, only, list } = flags;
   const asked = { peer: flags.peer as PeerName, rounds, threads, quick, only, name, list };
-  const code = await comparePeer(root, asked).catch((error: Error) => {
-    console.error(error.message);
-    return 1;
-  });
-  process.exit(code);
+  await compare(() => comparePeer(root, asked));
 }
 
 const gpu = await openNodeGpu();

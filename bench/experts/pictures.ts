@@ -1,6 +1,6 @@
 // The two charts of a replay: hit rate and uploads of every policy over the number of slots.
 
-import { chartSvg } from "./chart.ts";
+import { chartSvg } from "../chart/lines.ts";
 import type { Metric, means } from "./figures.ts";
 
 type Mean = ReturnType<typeof means>;

@@ -8,7 +8,7 @@ interface NodeLlamaCpp {
   getLlama(options: Readonly<Record<string, unknown>>): Promise<{
     readonly llamaCppRelease: { readonly release: string };
     readonly systemInfo: string;
-    loadModel(options: { readonly modelPath: string }): Promise<{
+    loadModel(options: { readonly modelPath: string; readonly lazyMode: boolean }): Promise<{
       readonly fileInfo: { readonly metadata: Readonly<Record<string, { readonly vocab_size?: number }>> };
       createContext(options: Readonly<Record<string, unknown>>): Promise<{ getSequence(): Sequence }>;
     }>;
@@ -75,11 +75,28 @@ export interface LlamaModel {
    * slower (measured on models/tales at a context of 1920: 1.5 times the prefill, a third of the
    * decode rate): `decodes` chooses.
    */
-  context(positions: number, decodes: boolean): Promise<(ids: readonly number[], count: number) => Promise<Timed>>;
+  context(
+    positions: number,
+    decodes: boolean,
+  ): Promise<(ids: readonly number[], count: number, sampling?: Sampling) => Promise<Timed>>;
 }
 
-/** Opens a file with a package's folder. */
-export async function openLlama(folder: string, modelPath: string, threads: number): Promise<LlamaModel> {
+export interface Sampling {
+  /** 0: greedy. */
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+/**
+ * Opens a file with a package's folder.
+ * @param lazyMode whether tensors are read when they are used and not before
+ */
+export async function openLlama(
+  folder: string,
+  modelPath: string,
+  threads: number,
+  lazyMode = false,
+): Promise<LlamaModel> {
   const { getLlama } = (await import(pathToFileURL(join(folder, "dist/index.js")).href)) as NodeLlamaCpp;
   const llama = await getLlama({
     gpu: false,
@@ -88,7 +105,7 @@ export async function openLlama(folder: string, modelPath: string, threads: numb
     maxThreads: threads,
     logLevel: "error",
   });
-  const model = await llama.loadModel({ modelPath });
+  const model = await llama.loadModel({ modelPath, lazyMode });
   const { metadata } = model.fileInfo;
   const vocab = Object.values(metadata).find((value) => typeof value?.vocab_size === "number")?.vocab_size;
   return {
@@ -101,20 +118,25 @@ export async function openLlama(folder: string, modelPath: string, threads: numb
       const flashAttention = decodes ? false : "auto";
       const context = await model.createContext({ contextSize, threads, batchSize: 512, flashAttention });
       const sequence = context.getSequence();
-      return (ids, count) => generate(sequence, ids, count);
+      return (ids, count, sampling = { temperature: 0, seed: 0 }) => generate(sequence, ids, count, sampling);
     },
   };
 }
 
 /**
- * Greedy tokens after a prompt. evaluate() computes logits of the prompt's last row only, samples
+ * Tokens after a prompt. evaluate() computes logits of the prompt's last row only, samples
  * one token, and continues token by token, as hotset does. The clock for decoding starts at the
  * first token.
  */
-async function generate(sequence: Sequence, ids: readonly number[], count: number): Promise<Timed> {
+async function generate(
+  sequence: Sequence,
+  ids: readonly number[],
+  count: number,
+  { temperature, seed }: Sampling,
+): Promise<Timed> {
   await sequence.clearHistory();
   const watch = new Stopwatch();
-  for await (const _ of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
+  for await (const _ of sequence.evaluate(ids, { temperature, seed, topK: 0, topP: 1, yieldEogToken: true })) {
     watch.token();
     if (watch.tokens === count) break;
   }

@@ -1,8 +1,8 @@
 // Finds the npm packages of the peers. They are not dependencies: hundreds of megabytes for
 // comparisons only.
 
-import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, posix, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface PeerPackage {
@@ -29,4 +29,29 @@ export function peerPackage(root: URL, name: string): PeerPackage {
     `the package ${name} is not installed (looked in ${bases.join(" and ")}); run: npm install --no-save ${name}\n` +
       `or install it in another folder and name that folder in HOTSET_PEERS`,
   );
+}
+
+/** Major versions of @wllama/wllama whose interface is known. */
+const WLLAMA = [3, 4];
+
+/**
+ * The module and the WebAssembly of an installed @wllama/wllama, below its folder: versions put
+ * them in different places.
+ * @throws Error naming what was found instead
+ */
+export function wllamaFiles({ name, version, folder }: PeerPackage): {
+  readonly module: string;
+  readonly wasm: string;
+} {
+  if (!WLLAMA.includes(Number.parseInt(version, 10)))
+    throw new Error(`${name}: expected version ${WLLAMA.join(" or ")}, found ${version}; install one of these`);
+  const { module = "esm/index.js" } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const found = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((path) => path.split(sep).join("/"))
+    .filter((path) => path.endsWith(".wasm") && !path.startsWith("node_modules/"));
+  // Of several builds the one for threads.
+  const wasm = found.find((path) => /multi/.test(path)) ?? found[0];
+  if (wasm === undefined)
+    throw new Error(`${folder}: expected a file of WebAssembly in version ${version}, found none`);
+  return { module: posix.normalize(module), wasm };
 }

@@ -9,12 +9,14 @@ import { FIRST_WORD, word } from "./words.ts";
 export interface PageFiles {
   readonly weights: string;
   readonly gguf: string;
-  /** The folder of @wllama/wllama. */
-  readonly wllama: string;
+  /** The module of @wllama/wllama, and its WebAssembly. */
+  readonly wllama: { readonly module: string; readonly wasm: string };
   readonly vocab: number;
 }
 
-/** The used part of @wllama/wllama 3, which is not a dependency and so has no types here. */
+/**
+ * The used part of @wllama/wllama 3 and 4, which is not a dependency and so has no types here.
+ */
 interface WllamaModule {
   readonly Wllama: (new (paths: object, config: object) => Wllama) & { getLibllamaVersion(): string };
 }
@@ -23,7 +25,6 @@ interface Wllama {
   loadModel(blobs: readonly Blob[], parameters: object): Promise<void>;
   createCompletion(options: object): Promise<{ readonly timings?: Timings }>;
   getNumThreads(): number;
-  isMultithread(): boolean;
   exit(): Promise<void>;
 }
 
@@ -92,15 +93,15 @@ async function generate(model: Model, prompt: readonly number[], maxTokens: numb
 
 async function wllama(work: Work, files: PageFiles): Promise<Sample> {
   const { promptTokens, decodeTokens, repeats, threads } = work;
-  const { Wllama: Peer } = (await import(`${files.wllama}/esm/index.js`)) as WllamaModule;
-  const peer = new Peer({ default: `${files.wllama}/esm/wasm/wllama.wasm` }, { suppressNativeLog: true });
+  const { Wllama: Peer } = (await import(files.wllama.module)) as WllamaModule;
+  const peer = new Peer({ default: files.wllama.wasm }, { suppressNativeLog: true });
   const started = performance.now();
   const blob = await (await fetch(files.gguf)).blob();
   // One sequence, as on our side; no adapter, to compare the CPU.
   const size = Math.ceil((promptTokens + decodeTokens + 1) / 256) * 256;
   await peer.loadModel([blob], { n_ctx: size, n_threads: threads, n_gpu_layers: 0, n_parallel: 1 });
   const loadMs = performance.now() - started;
-  if (peer.isMultithread() !== threads > 1 || peer.getNumThreads() !== threads)
+  if (peer.getNumThreads() !== threads)
     throw new Error(`wllama runs on ${peer.getNumThreads()} threads, expected ${threads}`);
   const complete = async (ids: readonly number[], count: number): Promise<Timings> => {
     const options = {

@@ -5,7 +5,7 @@ import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium } from "playwright-core";
 import { architectureOf, cachedGguf } from "./cache.ts";
-import type { PeerPackage } from "./packages.ts";
+import { type PeerPackage, wllamaFiles } from "./packages.ts";
 import type { PageFiles } from "./page.ts";
 import { type Served, serve } from "./server.ts";
 import type { Sample, SideName, Sides, Work } from "./types.ts";
@@ -30,6 +30,7 @@ export interface Pages {
 
 /** Starts Chromium and a server for one model, a folder of the checkout. */
 export async function openPages(root: URL, found: PeerPackage, path: string): Promise<Pages> {
+  const { module, wasm } = wllamaFiles(found);
   const executablePath = CHROMIUM.find((file) => existsSync(file));
   if (executablePath === undefined)
     throw new Error(
@@ -56,7 +57,7 @@ export async function openPages(root: URL, found: PeerPackage, path: string): Pr
   const files: PageFiles = {
     weights: `${served.origin}/${path}`,
     gguf: `/gguf/${basename(gguf)}`,
-    wllama: "/peer",
+    wllama: { module: `/peer/${module}`, wasm: `/peer/${wasm}` },
     vocab,
   };
   const side = (name: SideName) => (work: Work) => inPage(browser, served, name, work, files);

@@ -1,6 +1,8 @@
-// The table of a comparison.
+// The table and the picture of a comparison.
 
 import { formatBytes, formatRate, formatSeconds } from "../../src/cli/output.ts";
+import { barChart } from "../chart/bars.ts";
+import { pictureOf } from "../chart/frame.ts";
 import type { Best, Row, Scaling, Unit } from "./compare.ts";
 
 const FORMATS: Readonly<Record<Unit, (value: number) => string>> = {
@@ -31,4 +33,28 @@ export function table(peer: string, rows: readonly Row[], scalings: readonly Sca
   for (const { name, threads, ratio, spread } of scalings)
     lines.push(line([`${name}, hotset`, `${threads[1]}t over ${threads[0]}t`, "", times(ratio), between(spread)]));
   return lines.join("\n");
+}
+
+/** The rows as bars: a lower time and fewer bytes are better, so these ratios are turned round. */
+export function picture(peer: string, rows: readonly Row[], caption: readonly string[]): string {
+  const title = `hotset and ${peer}`;
+  const drawing = barChart({
+    title,
+    subtitle: "equal weights; right of 1 hotset is better; thin lines: least and greatest round",
+    label: "how many times better: tokens a second, time to load, bytes of memory",
+    scale: "ratio",
+    bars: rows.map(({ name, unit, ours, peer: other, ratio, spread: [least, greatest] }) => {
+      const rate = unit === "tok/s";
+      const value = rate ? ratio : 1 / ratio;
+      const figures = [ours, other].map(({ median }) => FORMATS[unit](median));
+      return {
+        name,
+        colour: rate ? (name.includes("decode") ? 2 : 1) : 4,
+        value,
+        spread: rate ? [least, greatest] : [1 / greatest, 1 / least],
+        note: `${times(value)}: ${figures.join(", ")}`,
+      };
+    }),
+  });
+  return pictureOf(title, [drawing], caption);
 }

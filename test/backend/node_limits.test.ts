@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type GroupLimits, groupLimits } from "../../src/backend/cpu/node_limits.ts";
+import { type GroupLimits, groupLimits, memoryGroup } from "../../src/backend/cpu/node_limits.ts";
 
 const V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
 const V1 = [
@@ -187,4 +187,37 @@ describe("limits of control groups", () => {
     };
     expect(groupLimits((path) => tree[path] ?? null)).toEqual(expected);
   });
+});
+
+describe("the group that memory is counted in", () => {
+  it.each([
+    ["none", [null, null, {}], null],
+    [
+      "v1",
+      [V1, "4:memory:/a/b\n1:cpu:/\n", { [`${G}/memory/a/b/memory.limit_in_bytes`]: UNLIMITED }],
+      [1, `${G}/memory/a/b`],
+    ],
+    ["v2", [V2, "0::/a\n", { [`${G}/a/cgroup.controllers`]: "cpu io memory\n" }], [2, `${G}/a`]],
+    ["v2 without the controller", [V2, "0::/a\n", { [`${G}/a/cgroup.controllers`]: "cpu io\n" }], null],
+    [
+      "a mixture: memory is version 1's",
+      [
+        HYBRID,
+        "4:memory:/a\n0::/\n",
+        { [`${G}/memory/a/memory.limit_in_bytes`]: UNLIMITED, [`${G}/unified/cgroup.controllers`]: "\n" },
+      ],
+      [1, `${G}/memory/a`],
+    ],
+  ] as const satisfies readonly (readonly [string, Machine, readonly [1 | 2, string] | null])[])(
+    "%s",
+    (_, [mountinfo, cgroup, files], expected) => {
+      const tree: Record<string, string | null> = {
+        ...(files as Record<string, string>),
+        "/proc/self/mountinfo": mountinfo,
+        "/proc/self/cgroup": cgroup,
+      };
+      const found = memoryGroup((path) => tree[path] ?? null);
+      expect(found && [found.version, found.folder]).toEqual(expected);
+    },
+  );
 });

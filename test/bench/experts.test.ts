@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { chartSvg } from "../../bench/experts/chart.ts";
+import { chartSvg } from "../../bench/chart/lines.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { some } from "../support/some.ts";
 

@@ -60,6 +60,25 @@ export function groupLimits(read: ReadText = readText): GroupLimits {
 }
 
 /**
+ * The folder of the group of this process that its memory is counted in; null: there is none that
+ * can be seen.
+ */
+export function memoryGroup(read: ReadText = readText): { readonly version: 1 | 2; readonly folder: string } | null {
+  const mounts = mountsOf(read("/proc/self/mountinfo"));
+  for (const membership of membershipsOf(read("/proc/self/cgroup"))) {
+    const { version, controllers } = membership;
+    if (version === 1 && !controllers.includes("memory")) continue;
+    for (const mount of mounts.filter((one) => sameHierarchy(one, membership))) {
+      const [folder] = foldersOf(mount, membership.path);
+      const file = version === 2 ? "cgroup.controllers" : "memory.limit_in_bytes";
+      const text = folder === undefined ? null : read(`${folder}/${file}`);
+      if (text !== null && (version === 1 || /\bmemory\b/.test(text))) return { version, folder: folder! };
+    }
+  }
+  return null;
+}
+
+/**
  * `36 35 98:0 /root /mount/point options ... - type source superoptions`, with spaces in
  * paths as \040.
  */

@@ -5,7 +5,7 @@ import { siluTimes } from "./lanes.simd";
 import { vecNarrow } from "./narrow_int8.simd";
 import { panelsOf, planeOf } from "./planes.simd";
 import { tileFloat, tileFloatBy2, tileFloatBy3, tileNarrow, vecFloat } from "./product_float.simd";
-import { tailBytes, vec4Int8, vecInt8, xGroup } from "./product_int8.simd";
+import { tailBytes, xGroup } from "./product_int8.simd";
 import { scratchOf } from "./scratch.simd";
 import { vecSuper } from "./super_int8.simd";
 import { MOST, panelInt8, SUMS } from "./tile_int8.simd";
@@ -108,26 +108,15 @@ function tileRest(
   else tileFloatBy3(p0, p1, p2, p3, groups, x, stride, out);
 }
 
-/** Up to `left` panels by one token. Returns how many: 1, 2 or 4. */
+/** Up to `left` panels by one token. Returns how many: 1 or 2. */
 function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, groups: usize, x: usize, out: usize): u32 {
   const p0 = planeOf(0, w, panels, panel, groups);
   const p1 = planeOf(1, w, panels, panel, groups);
   const p2 = planeOf(2, w, panels, panel, groups);
   const p3 = planeOf(3, w, panels, panel, groups);
   if (INT8 && int8) {
-    if (!isWide()) {
-      vecNarrow(p0, p1, p2, p3, groups, x, out);
-      return 1;
-    }
-    if (SUPER) {
-      vecSuper(p0, p1, p2, p3, groups, x, out);
-      return 1;
-    }
-    if (left >= 4) {
-      vec4Int8(p0, p1, p2, p3, groups, x, out);
-      return 4;
-    }
-    vecInt8(p0, p1, p2, p3, groups, x, out);
+    if (SUPER && isWide()) vecSuper(p0, p1, p2, p3, groups, x, out);
+    else vecNarrow(p0, p1, p2, p3, groups, x, out);
     return 1;
   }
   // One panel is computed as two equal ones: it happens once in a range at most.

@@ -1,10 +1,11 @@
-// Products of one token with int8 activations, of formats that have them (planes.simd.ts): panels
-// of eight rows, whose words lie side by side so that a lane is a row.
+// What products with int8 activations are made of, in formats that have them (planes.simd.ts):
+// panels of eight rows, whose words lie side by side so that a lane is a row.
 //
 // Per group of 32 columns an integer sum, then y += (weight scale * activation scale) * sum in f32.
 // Levels of at most seven bits meet four columns of activations at once in relaxed SIMD; those of
 // a byte, and all in baseline SIMD, meet int16 pairs: even columns, then odd ones (splitting bytes
-// into nibbles was slower by half). Formats whose scales are integers: super_int8.simd.ts.
+// into nibbles was slower by half). The loops of one token: narrow_int8.simd.ts and
+// super_int8.simd.ts.
 //
 // A row of activations (quantize.simd.ts) is the integers of all groups, then the tail of each: its
 // scale, what its sums begin with (start() of dot.simd; two if scales cover sixteen columns), and
@@ -17,7 +18,6 @@ import {
   EVEN,
   EVEN_NIBBLES,
   factors,
-  madd,
   nibbles,
   PARTS,
   scaled as scaledLevels,
@@ -26,26 +26,7 @@ import {
   total as totalLevels,
   X_GROUP,
 } from "./dot.simd";
-import {
-  BITS,
-  CENTER,
-  HIGH,
-  LOW,
-  level,
-  NIBBLES,
-  OFFSETS,
-  offset4,
-  other,
-  P0,
-  P1,
-  P2,
-  P3,
-  pairs4,
-  SIXTEENS,
-  SUPER,
-  scale4,
-  supers4,
-} from "./format.simd";
+import { BITS, CENTER, LOW, level, NIBBLES, OFFSETS, other, P0, SIXTEENS, SUPER } from "./format.simd";
 import { wordAt } from "./near.simd";
 import { PAIRS_GROUP } from "./pairs.simd";
 import { highOf, wordOf } from "./planes.simd";
@@ -169,59 +150,12 @@ import { highOf, wordOf } from "./planes.simd";
   return wordAt(x, k * parts() + part);
 }
 
-/**
- * y + group g of four rows, the first (half 0) or the second four of a panel with planes at p1 ..
- * p3; w is the group in the first plane. Without a loop, or V8 makes no 256 bits of it.
- */
-// @ts-ignore: decorator
-@inline function group(
-  y: v128,
-  w: usize,
-  p1: usize,
-  p2: usize,
-  p3: usize,
-  g: usize,
-  half: usize,
-  x: usize,
-  tail: usize,
-  step: v128,
-  taken: v128,
-  low: v128,
-  other: v128,
-  even: v128,
-  ones: v128,
-): v128 {
-  const h = HIGH ? p1 + g * P1 : 0;
-  const pairs = pairs4(p1, p2, p3, g, half);
-  let sum = startOf(tail, 0);
-  sum = eight(sum, w, h, 0, half, x, low, other, even);
-  sum = eight(sum, w, h, 1, half, x, low, other, even);
-  sum = eight(sum, w, h, 2, half, x, low, other, even);
-  sum = total(eight(sum, w, h, 3, half, x, low, other, even), ones);
-  const supers = supers4(p1, p2, p3, g, half);
-  const scale = scale4(pairs, supers, g);
-  y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
-  if (!OFFSETS) return y;
-  const offset = offsetOf(scale, offset4(pairs, supers, g));
-  return f32x4.sub(y, f32x4.mul(offset, taken));
-}
-
-/**
- * What group() needs of the activations for offsets: their sum times their scale. The same for
- * all panels, so that it is computed outside of group(): V8 makes 256 bits only of what is computed
- * alike for both halves.
- */
-// @ts-ignore: decorator
-@inline function takenOf(tail: usize, step: v128): v128 {
-  return OFFSETS ? f32x4.mul(wordAt(tail, 1 + <i32>starts()), step) : step;
-}
-
 /** Bytes after a result, from which on keep() writes. */
 export const KEPT: usize = 128;
 
 /**
- * Writes the constants of group() to memory: read from there, they stay in registers; V8 makes
- * others anew wherever they are used, with three instructions for one.
+ * Writes the constants of factor() and total() to memory: read from there, they stay in registers;
+ * V8 makes others anew wherever they are used, with three instructions for one.
  */
 // @ts-ignore: decorator
 @inline export function keep(at: usize): void {
@@ -230,96 +164,4 @@ export const KEPT: usize = 128;
   store<u32>(at, evenMask(), 20);
   store<u32>(at, 0x00010001, 24);
   store<u32>(at, 255, 28);
-}
-
-// A function each: two loops in one function share its registers, and V8 then makes both slower by
-// a third.
-
-/** Eight rows, whose planes are at p0 .. p3, by one token: 8 f32 at out. */
-export function vecInt8(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, out: usize): void {
-  keep(out + KEPT);
-  const kept = out + KEPT;
-  const other = v128.load(kept);
-  const low = v128.load32_splat(kept, 16);
-  const even = v128.load32_splat(kept, 20);
-  const ones = v128.load32_splat(kept, 24);
-  let tail = x + groups * xGroup();
-  let y0 = f32x4.splat(0);
-  let y1 = y0;
-  for (let g: usize = 0; g < groups; g++) {
-    const step = v128.load32_splat(tail);
-    const taken = takenOf(tail, step);
-    y0 = group(y0, p0, p1, p2, p3, g, 0, x, tail, step, taken, low, other, even, ones);
-    y1 = group(y1, p0, p1, p2, p3, g, 1, x, tail, step, taken, low, other, even, ones);
-    p0 += P0;
-    x += xGroup();
-    tail += tailBytes();
-  }
-  v128.store(out, y0);
-  v128.store(out, y1, 16);
-}
-
-/**
- * Four panels by one token: 32 f32 at out. Four streams at once, because a processor fetches ahead
- * in each: with one it reads memory at three quarters of the speed.
- */
-export function vec4Int8(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, out: usize): void {
-  keep(out + KEPT);
-  const kept = out + KEPT;
-  const other = v128.load(kept);
-  const low = v128.load32_splat(kept, 16);
-  const even = v128.load32_splat(kept, 20);
-  const ones = v128.load32_splat(kept, 24);
-  let tail = x + groups * xGroup();
-  const panel0 = groups * P0;
-  const panel1 = groups * P1;
-  const panel2 = groups * P2;
-  const panel3 = groups * P3;
-  let a0 = f32x4.splat(0);
-  let a1 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let c0 = a0;
-  let c1 = a0;
-  let d0 = a0;
-  let d1 = a0;
-  for (let g: usize = 0; g < groups; g++) {
-    const step = v128.load32_splat(tail);
-    const taken = takenOf(tail, step);
-    let q0 = p0;
-    let q1 = p1;
-    let q2 = p2;
-    let q3 = p3;
-    a0 = group(a0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
-    a1 = group(a1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
-    q0 += panel0;
-    q1 += panel1;
-    q2 += panel2;
-    q3 += panel3;
-    b0 = group(b0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
-    b1 = group(b1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
-    q0 += panel0;
-    q1 += panel1;
-    q2 += panel2;
-    q3 += panel3;
-    c0 = group(c0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
-    c1 = group(c1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
-    q0 += panel0;
-    q1 += panel1;
-    q2 += panel2;
-    q3 += panel3;
-    d0 = group(d0, q0, q1, q2, q3, g, 0, x, tail, step, taken, low, other, even, ones);
-    d1 = group(d1, q0, q1, q2, q3, g, 1, x, tail, step, taken, low, other, even, ones);
-    p0 += P0;
-    x += xGroup();
-    tail += tailBytes();
-  }
-  v128.store(out, a0);
-  v128.store(out, a1, 16);
-  v128.store(out, b0, 32);
-  v128.store(out, b1, 48);
-  v128.store(out, c0, 64);
-  v128.store(out, c1, 80);
-  v128.store(out, d0, 96);
-  v128.store(out, d1, 112);
 }

@@ -60,7 +60,7 @@ const IMPORTS = SOURCES.flatMap(importsOf);
  * tensor and errors.
  */
 const LAYERS: readonly { readonly name: string; readonly paths: RegExp; readonly knows: readonly string[] }[] = [
-  { name: "errors", paths: /^src\/(abort|errors|turn)\.ts$/, knows: [] },
+  { name: "errors", paths: /^src\/(abort|base64|errors|turn)\.ts$/, knows: [] },
   { name: "tensor", paths: /^src\/tensor\//, knows: [] },
   { name: "formats", paths: /^kernels\/formats\/.*(?<!\.simd)\.ts$/, knows: [] },
   { name: "kernels", paths: /^kernels\//, knows: [] },

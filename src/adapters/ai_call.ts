@@ -8,6 +8,7 @@ import type {
   LanguageModelV4ToolResultOutput,
   SharedV4Warning,
 } from "@ai-sdk/provider";
+import { bytesOfBase64 } from "../base64.ts";
 import type { ChatMessage, ChatOptions, ToolCall, ToolDefinition } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 
@@ -169,14 +170,10 @@ const TEXT = /^(text\/.*|application\/(.*\+)?(json|xml|yaml))$/;
 function fileText({ data, mediaType }: LanguageModelV4FilePart, where: string): string {
   if (data.type === "text") return data.text;
   if (data.type === "data" && TEXT.test(mediaType)) {
-    const bytes = typeof data.data === "string" ? fromBase64(data.data) : data.data;
+    const bytes = typeof data.data === "string" ? bytesOfBase64(data.data) : data.data;
     return new TextDecoder().decode(bytes);
   }
   throw new RequestError(`${where}: expected a text, found a file of type ${mediaType}; the model reads only texts`);
-}
-
-function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
 function resultText(output: LanguageModelV4ToolResultOutput, where: string): string {

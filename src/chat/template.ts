@@ -11,6 +11,7 @@ import { arrangements, type PromptOptions, shownTools } from "./messages.ts";
 import { parsePythonJson } from "./python_json.ts";
 import { parseTemplate, Refusal, type Template, TemplateFault } from "./sandbox.ts";
 import { type Disguise, Sealer, unusedCharacters } from "./sealer.ts";
+import { DEFAULT, MAIN, OLDER, TOOL_USE } from "./template_files.ts";
 import type { ChatMessage } from "./types.ts";
 
 const MAX_FILE = 16 * 2 ** 20;
@@ -34,15 +35,6 @@ export interface TemplateSource {
 }
 
 /**
- * Template files beside chat_template.jinja: for requests with tools, and a default if that
- * file is missing.
- */
-const [TOOL_USE, DEFAULT] = ["tool_use", "default"].map((name) => `additional_chat_templates/${name}.jinja`) as [
-  string,
-  string,
-];
-
-/**
  * Finds the folder's template: chat_template.jinja, chat_template.json or tokenizer_config.json, in
  * this order; null if there is none. The template for requests with tools is looked up in the same
  * way, and may come from a different file.
@@ -51,14 +43,10 @@ const [TOOL_USE, DEFAULT] = ["tool_use", "default"].map((name) => `additional_ch
 export async function readTemplate(files: Files): Promise<TemplateSource | null> {
   const { raw, map } = await readFolderConfig(files);
   const found: NamedTemplates[] = [
-    { where: "chat_template.jinja", text: await readText(files, "chat_template.jinja", MAX_FILE), withTools: null },
+    { where: MAIN, text: await readText(files, MAIN, MAX_FILE), withTools: null },
     { where: DEFAULT, text: await readText(files, DEFAULT, MAX_FILE), withTools: null },
     { where: TOOL_USE, text: null, withTools: await readText(files, TOOL_USE, MAX_FILE) },
-    namedTemplates(
-      (await readJsonObject(files, "chat_template.json"))?.chat_template,
-      "chat_template.json",
-      files.label,
-    ),
+    namedTemplates((await readJsonObject(files, OLDER))?.chat_template, OLDER, files.label),
     namedTemplates(raw.chat_template, "tokenizer_config.json", files.label),
   ];
   const forTools = found.find((one) => one.withTools !== null);

@@ -4,6 +4,14 @@ import { WeightsError } from "../errors.ts";
 import type { Files, Opened } from "../weights/files.ts";
 import { isGguf, smallFilesOf } from "../weights/folder.ts";
 
+/** Files that are read of every folder, whether they exist or not. */
+export const TOKENIZER_FILES: readonly string[] = [
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "tokenizer.json",
+];
+
 /** Files that are a tokenizer each, the one that is read first in front. */
 const TOKENIZERS: readonly string[] = ["tokenizer.json", "tokenizer.model"];
 

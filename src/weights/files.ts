@@ -23,6 +23,11 @@ export interface Files {
    * @throws WeightsError if it is larger than `limit` bytes
    */
   whole?(name: string, limit: number): Promise<Uint8Array | null>;
+  /**
+   * Says that these small files will soon be read whole, whether they exist or not, so that all can
+   * be asked for at once. Present where each would take a latency of its own.
+   */
+  soon?(names: readonly string[]): void;
   /** Releases open handles. */
   close(): Promise<void>;
 }

@@ -15,6 +15,9 @@ import type { WeightsFolder } from "./weights_folder.ts";
 export type { WeightsFolder } from "./weights_folder.ts";
 
 const SINGLE = "model.safetensors";
+const GENERATION_CONFIG = "generation_config.json";
+/** Small files that are read of every folder but a GGUF file's, whether they exist or not. */
+export const FOLDER_FILES: readonly string[] = ["config.json", GENERATION_CONFIG];
 const INDEX = "model.safetensors.index.json";
 const CONFIG_LIMIT = 4 * 2 ** 20;
 const INDEX_LIMIT = 64 * 2 ** 20;
@@ -32,12 +35,13 @@ export async function openFolder(files: Files, file: string | null = null): Prom
   try {
     const gguf = await ggufName(files, file);
     if (gguf !== null) return await openGguf(files, gguf);
+    files.size(SINGLE).catch(() => {}); // over a network it comes meanwhile
     const config = await readJson(files, "config.json", CONFIG_LIMIT);
     if (config === undefined && (await files.size(JOURNAL)) !== null)
       throw new WeightsError(`${files.label} ${HALF_WRITTEN}`);
     if (config === undefined)
       throw new WeightsError(`${files.label}: config.json is missing; ${await contents(files)}`);
-    const generationConfig = await readJson(files, "generation_config.json", CONFIG_LIMIT);
+    const generationConfig = await readJson(files, GENERATION_CONFIG, CONFIG_LIMIT);
     const { headers, index } = await readHeaders(files);
     const source = quantizedSource(safetensorsSource(files, headers, index), config, `${files.label}: config.json`);
     return { label: files.label, files, config, generationConfig, headers, source, close: () => files.close() };

@@ -63,6 +63,8 @@ class HttpFiles implements Files {
   readonly #sizes = new Map<string, Promise<number | null>>();
   readonly #heads = new Map<string, Uint8Array>();
   readonly #small = new Map<string, Uint8Array | null>();
+  /** Answers to what soon() asked for, unread. */
+  readonly #ahead = new Map<string, Promise<Response>>();
   readonly #joined = new JoinedReads((name, offset, length) => this.#range(name, offset, length));
   /**
    * Whether any file existed. Some stores deny access to missing files; such a file then
@@ -94,7 +96,9 @@ class HttpFiles implements Files {
   async whole(name: string, limit: number): Promise<Uint8Array | null> {
     const known = this.#small.get(name);
     if (known !== undefined) return known;
-    const response = await this.#get(name);
+    const asked = this.#ahead.get(name);
+    this.#ahead.delete(name);
+    const response = await (asked ?? this.#get(name));
     if (this.#isMissing(response)) {
       this.#small.set(name, null);
       return cancelled(response, null);
@@ -109,6 +113,15 @@ class HttpFiles implements Files {
     this.#found ||= found !== null;
     if (bytes.length <= KEPT) this.#small.set(name, found);
     return found;
+  }
+
+  soon(names: readonly string[]): void {
+    for (const name of names) {
+      if (this.#small.has(name) || this.#ahead.has(name)) continue;
+      const answer = this.#get(name);
+      answer.catch(() => {}); // thrown when the file is read
+      this.#ahead.set(name, answer);
+    }
   }
 
   async read(name: string, offset: number, into: Uint8Array): Promise<void> {
@@ -129,6 +142,7 @@ class HttpFiles implements Files {
     this.#joined.clear();
     this.#heads.clear();
     this.#small.clear();
+    this.#ahead.clear();
   }
 
   /**

@@ -8,6 +8,7 @@ import type { Ops } from "../backend/ops.ts";
 import type { TuningStore } from "../backend/webgpu/tuning/autotune.ts";
 import { createWebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
+import { TEMPLATE_FILES } from "../chat/template_files.ts";
 import type { OpenOptions, SamplingOptions } from "../engine/api.ts";
 import { createModel, type Model } from "../engine/model.ts";
 import { cacheWithin, sizesOf } from "../engine/panes.ts";
@@ -22,10 +23,10 @@ import { type Architecture, type ModelSources, routingOf } from "../model/family
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertLayers, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
-import { tokenizerFiles } from "../tokenizer/files.ts";
+import { TOKENIZER_FILES, tokenizerFiles } from "../tokenizer/files.ts";
 import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Files, Opened } from "../weights/files.ts";
-import { openFolder } from "../weights/folder.ts";
+import { FOLDER_FILES, openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
 import { BLOCK_SIZE, cacheGeometry, planOpening, repackedFrom, stateSlots } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
@@ -229,6 +230,8 @@ function openSynthetic(url: string, options: OpenOptions): Input {
 async function openWeights(path: string, platform: Platform, options: OpenOptions): Promise<Input> {
   const { files: given, file } = await platform.files(path);
   let other: Files | null = null;
+  const beside = options.tokenizer === undefined ? [...TOKENIZER_FILES, ...TEMPLATE_FILES] : [];
+  if (file === null) given.soon?.([...FOLDER_FILES, ...beside]);
   try {
     const folder = await openFolder(given, file);
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`, options);

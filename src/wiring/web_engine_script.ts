@@ -1,6 +1,7 @@
 // Starts the worker that has the engine, from a text that comes with the library or from an
 // address, and learns of its end.
 
+import { bytesOfBase64 } from "../base64.ts";
 import type { EngineWorker, FromEngine, FromScript, ToScript } from "../worker/protocol.ts";
 import type { Place } from "./web_open.ts";
 
@@ -9,10 +10,7 @@ let address: Promise<string> | null = null;
 
 async function textAddress(): Promise<string> {
   const { ENGINE } = await import("./web_engine_text.ts");
-  const text = atob(ENGINE);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
-  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const plain = new Blob([bytesOfBase64(ENGINE)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = await new Response(plain, { headers: { "content-type": "text/javascript" } }).blob();
   return URL.createObjectURL(script);
 }

@@ -1,14 +1,17 @@
 // Folders below a URL, on hosts as there are: what each answers for a missing file, how it
 // compresses, what it tells of sizes.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { open } from "../../src/browser.ts";
+import { TEMPLATE_FILES } from "../../src/chat/template_files.ts";
 import { WeightsError } from "../../src/errors.ts";
+import { TOKENIZER_FILES } from "../../src/tokenizer/files.ts";
 import { readBytes, readJson } from "../../src/weights/files.ts";
+import { FOLDER_FILES } from "../../src/weights/folder.ts";
 import { httpFiles } from "../../src/weights/http_files.ts";
 import { JoinedReads } from "../../src/weights/joined_reads.ts";
 import { inRepo } from "../support/fixtures.ts";
@@ -99,6 +102,7 @@ describe("a folder below a URL, on a host that", () => {
   it.each(Object.entries(HOSTS))("%s", async (_, answer) => {
     const { url } = await serve(answer);
     const files = httpFiles(url);
+    files.soon!(["added_tokens.json", "config.json", "never_read.json"]);
     expect(await readJson(files, "config.json", 2 ** 20)).toEqual({ words: "word ".repeat(500) });
     for (const name of ["added_tokens.json", "sub/chat template.jinja"]) {
       expect(await readBytes(files, name, 2 ** 20)).toBeNull();
@@ -170,6 +174,46 @@ describe("requests for a folder below a URL", () => {
     await model.close();
     expect(text).toBe(" there lived a man who had a son");
     expect(asked.length).toBeLessThan(20);
+  });
+
+  it("go out at once where the files are small", async () => {
+    const beside = [...FOLDER_FILES.slice(1), ...TOKENIZER_FILES, ...TEMPLATE_FILES];
+    const waiting = new Map<string, () => void>();
+    const { url } = await serve((request, response, name) => {
+      const answer = (): void => {
+        const path = inRepo(`models/tales/${name}`);
+        if (!existsSync(path)) return void response.writeHead(404).end();
+        const { status, headers, body } = ranged(readFileSync(path), request);
+        response.writeHead(status, headers).end(body);
+      };
+      if (!beside.includes(name)) return answer();
+      waiting.set(name, answer);
+      if (waiting.size === beside.length) for (const each of waiting.values()) each();
+    });
+    const model = await open(url, { backend: "cpu", threads: 1, weights: "q4", context: 64 });
+    await model.close();
+    expect(waiting.size).toBe(beside.length);
+  });
+
+  it("go out ahead of a reader that goes on", async () => {
+    const block = 8 * 2 ** 20;
+    const asked: number[] = [];
+    const joined = new JoinedReads(async (_, offset, length) => {
+      asked.push(offset / block);
+      return new Uint8Array(length);
+    });
+    const size = 5 * block - 7;
+    const into = new Uint8Array(10);
+    await joined.read("large.bin", size, 5, into);
+    expect(asked).toEqual([0, 1, 2]);
+    await joined.read("large.bin", size, block + 5, into);
+    expect(asked).toEqual([0, 1, 2, 3]);
+    for (const _ of "again") await joined.read("large.bin", size, 2 * block, into);
+    expect(asked).toEqual([0, 1, 2, 3, 4]);
+    for (let at = 0; at < size; at += block) await joined.read("large.bin", size, at, into);
+    expect(asked).toHaveLength(5);
+    await joined.read("other.bin", size, 3 * block, into);
+    expect(asked.slice(5)).toEqual([3]); // nothing is known of who reads on there
   });
 
   it("are not joined for long where what lies between is not used", async () => {

@@ -2,6 +2,7 @@
 // for each format.
 
 import { MODULES } from "../../../kernels/wasm.ts";
+import { bytesOfBase64 } from "../../base64.ts";
 import type { Format } from "../../tensor/format.ts";
 import type { InstructionSet } from "./instruction_set.ts";
 
@@ -32,7 +33,7 @@ export class KernelModules {
     const binaries: Readonly<Record<string, string>> = MODULES[this.#instructions];
     const text = binaries[name];
     if (text === undefined) throw new Error(`weights in ${name} have no SIMD kernels`);
-    const module = WebAssembly.compile(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
+    const module = WebAssembly.compile(bytesOfBase64(text));
     compiled.set(key, module);
     module.catch(() => compiled.delete(key)); // a later call may have enough memory
     return module;

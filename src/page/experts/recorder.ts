@@ -1,6 +1,7 @@
 // Records frames of experts at work: the last tokens one by one, sums of all, and runs: what the
 // model wrote between two pauses. Memory is bounded.
 
+import { bytesOfBase64 } from "../../base64.ts";
 import type { ExpertsFrame, ExpertsHead } from "../live.ts";
 
 /** Tokens that can be looked at again. */
@@ -248,7 +249,7 @@ function plus<T extends { readonly [key in keyof T]: number }>(sum: T | null, on
 
 function bytesOf(base64: string): Uint8Array {
   try {
-    return Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
+    return bytesOfBase64(base64);
   } catch {
     return new Uint8Array(0);
   }

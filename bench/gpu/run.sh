@@ -46,11 +46,13 @@ unpack() {
 has_library() { ldconfig -p 2>/dev/null | grep -qF "	$1 "; }
 
 set_up() {
-  if ! [ -x "$home/node" ]; then
+  pack=$(cksum "$here"/app.tar.* "$here"/dawn.node.* "$here"/node.*)
+  if [ "$(cat "$home/pack" 2>/dev/null)" != "$pack" ]; then
     unpack app.tar | tar -xf - -C "$home" || exit 1
     mkdir -p "$home/node_modules/webgpu/dist/linux-x64"
     unpack dawn.node > "$home/node_modules/webgpu/dist/linux-x64/dawn.node" || exit 1
     unpack node > "$home/node.part" && chmod +x "$home/node.part" && mv "$home/node.part" "$home/node" || exit 1
+    echo "$pack" > "$home/pack" # last: a set-up that was cut off begins again
   fi
   for file in "$here"/lib/*; do
     name=$(basename "$file")

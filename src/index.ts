@@ -29,7 +29,8 @@ import {
 } from "./wiring/measure.ts";
 import { cacheDirectory } from "./wiring/node_cache.ts";
 import { startNodeEngine } from "./wiring/node_engine_threads.ts";
-import { openModel, type Platform } from "./wiring/open.ts";
+import type { Platform } from "./wiring/open.ts";
+import { openWithDraft } from "./wiring/open_with_draft.ts";
 import { type SharedBudget, shareBudget as share } from "./wiring/shared_budget.ts";
 import { openWith } from "./worker/remote.ts";
 import type { WorkerModel } from "./worker/types.ts";
@@ -145,9 +146,13 @@ function platform(): Platform {
  */
 export async function open(folder: string, options: OpenOptions = {}): Promise<Model> {
   checkFolder("open", folder);
-  const { tokenizer } = options;
-  const places = tokenizer === undefined ? options : { ...options, tokenizer: await placeOf(tokenizer) };
-  return openModel(await placeOf(folder), places, platform());
+  const { tokenizer, draft } = options;
+  const places = {
+    ...options,
+    ...(tokenizer !== undefined && { tokenizer: await placeOf(tokenizer) }),
+    ...(draft !== undefined && { draft: await placeOf(draft) }),
+  };
+  return openWithDraft(await placeOf(folder), places, platform());
 }
 
 /**

@@ -113,7 +113,7 @@ function help(): string {
 }
 
 function stats({ model, chat, conversation, last }: Talk): string {
-  const { backend, weights, kv, memory, experts } = model.stats();
+  const { backend, weights, kv, memory, experts, speculation } = model.stats();
   const { exchanges, sampling } = conversation;
   const lines = [
     `${chat.name} on ${backend.backend} ${backend.device}, weights ${weights}, kv ${kv}`,
@@ -134,6 +134,11 @@ function stats({ model, chat, conversation, last }: Talk): string {
     `memory: ${formatBytes(w + k + scratch)} (weights ${formatBytes(w)}, kv ${formatBytes(k)}, scratch ${formatBytes(scratch)})`,
     experts ? expertsTable(experts, backend.backend === "webgpu" ? "GPU" : "RAM").trimEnd() : "experts: all in memory",
   );
+  if (speculation && (speculation.drafted > 0 || speculation.draft)) {
+    const { drafted, accepted, draft } = speculation;
+    const by = draft ? `, by ${draft.name} and by earlier words` : "";
+    lines.push(`drafts: ${accepted} of ${drafted} tokens right${by}`);
+  }
   return lines.join("\n");
 }
 

@@ -131,6 +131,7 @@ function summary(model: string, result: GenerationResult, stats: ModelStats) {
     context: stats.context,
     memory: stats.memory,
     ...(stats.experts && { experts: stats.experts }),
+    ...(stats.speculation && { speculation: result.speculation ?? { drafted: 0, accepted: 0 } }),
   };
 }
 
@@ -138,12 +139,16 @@ function summary(model: string, result: GenerationResult, stats: ModelStats) {
 function figures(result: GenerationResult, stats: ModelStats, more: readonly string[]): string {
   const { memory, backend } = stats;
   const { promptMs, promptTps, decodeTps } = result.timings;
+  const { speculation: drafts } = result;
+  const draft = stats.speculation?.draft;
   return [
     `loaded in ${formatSeconds(stats.loadMs)}`,
     `prompt ${result.promptTokens} tokens in ${formatSeconds(promptMs)} (${formatRate(promptTps)})`,
     `generated ${result.completionTokens} tokens at ${formatRate(result.completionTokens > 1 ? decodeTps : null)}`,
     `${backend.backend} ${backend.device}, weights ${stats.weights}, kv ${stats.kv}`,
     `memory ${formatBytes(memory.weights + memory.kv + memory.scratch)}`,
+    ...(draft ? [`draft model ${formatBytes(draft.memory.weights + draft.memory.kv + draft.memory.scratch)}`] : []),
+    ...(drafts ? [`drafts ${drafts.accepted} of ${drafts.drafted} right`] : []),
     ...more,
     `seed ${result.seed}`,
   ].join(" · ");

@@ -17,6 +17,7 @@ const NAMES = [
   "kv",
   "activations",
   "speculation",
+  "draft",
   "context",
   "ropeScaling",
   "ropeScale",
@@ -67,6 +68,10 @@ export function addModelOptions(command: Command): Command {
         "--speculation <way>",
         "drafts of the next tokens on the CPU, by looking earlier words up; the text is the same; default: lookup",
       ).choices(["lookup", "off"]),
+    )
+    .option(
+      "--draft <model>",
+      "folder, GGUF file or name of a small model with the same vocabulary that drafts tokens on the CPU; the text is the same",
     )
     .option("--yes", "download a model that is not on this machine without asking")
     .option("--context <tokens>", "most positions of a session; default: the model's own", integer(1))

@@ -17,7 +17,9 @@ export async function openPlace<T, O extends OpenOptions>(
   signal: AbortSignal,
 ): Promise<T> {
   const path = await modelPlace(place, flags, signal);
+  const { draft } = options;
+  const drafts = draft !== undefined && { draft: await modelPlace(draft, flags, signal) };
   const progress = loadingProgress(flags.quiet === true);
-  const watched = { ...options, onProgress: progress.update, onTuning: progress.tuning, signal };
+  const watched = { ...options, ...drafts, onProgress: progress.update, onTuning: progress.tuning, signal };
   return opener(path, watched).finally(progress.end);
 }

@@ -60,8 +60,9 @@ export async function openMany(
   signal: AbortSignal,
 ): Promise<ManyModels> {
   const { options, log } = parts;
-  if (options.tokenizer !== undefined)
-    throw new RequestError("--tokenizer is of one model; leave it out, or serve that model alone");
+  for (const name of ["tokenizer", "draft"] as const)
+    if (options[name] !== undefined)
+      throw new RequestError(`--${name} is of one model; leave it out, or serve that model alone`);
   const listed = await listModels(texts, flags, signal);
   const pinned = pinnedOf(listed, flags.pin ?? []);
   const budget = await parts.share(options);

@@ -8,13 +8,25 @@ import type { RouteStep } from "../experts/trace.ts";
 import type { Constraint } from "../grammar/types.ts";
 import type { KvUsage } from "./kv.ts";
 import type { RoomUsage } from "./room.ts";
-import type { SpeculationCounts } from "./speculation.ts";
 
 export type { BackendInfo, BackendMemory } from "../backend/ops.ts";
 export type { RouteStep } from "../experts/trace.ts";
 export type { KvUsage } from "./kv.ts";
 export type { RoomUsage } from "./room.ts";
-export type { SpeculationCounts } from "./speculation.ts";
+
+/** What became of the drafts of a generation. */
+export interface SpeculationCounts {
+  /** Tokens that were drafted and computed. */
+  readonly drafted: number;
+  /** Those of them that were chosen, each of which saved a step. */
+  readonly accepted: number;
+}
+
+/** What became of the drafts of all generations. */
+export interface SpeculationStats extends SpeculationCounts {
+  /** The draft model and its memory, which is not in ModelStats.memory; null: there is none. */
+  readonly draft: { readonly name: string; readonly weights: string; readonly memory: BackendMemory } | null;
+}
 
 /** How to open a model. */
 export interface OpenOptions {
@@ -63,6 +75,12 @@ export interface OpenOptions {
    * edit their prompt come faster. The tokens are the same. Models with states do without.
    */
   readonly speculation?: "lookup" | "off";
+  /**
+   * A small model with the same vocabulary, as open() takes it: on the CPU it drafts tokens where
+   * the text does not say what may follow, as long as that pays. The tokens are the same. It takes
+   * its part of `ram`, and closes with the model. In a page a URL or a name.
+   */
+  readonly draft?: string;
   /**
    * What q8 and q4 weights are multiplied by. "int8" (the default): activations rounded to int8 on
    * the CPU; on WebGPU to int8 or f16 where that is faster. "f32": exact activations.
@@ -322,4 +340,6 @@ export interface ModelStats {
   readonly sessions: number;
   /** Null where every expert is in the memory that steps are computed in. */
   readonly experts: ExpertStats | null;
+  /** Drafts since it was opened; null where tokens are not drafted. */
+  readonly speculation: SpeculationStats | null;
 }

@@ -4,7 +4,7 @@
 import type { BackendMemory } from "../backend/ops.ts";
 import type { ChatMessage, ReasoningOptions, ToolCall, ToolChoice, ToolDefinition } from "../chat/types.ts";
 import type { ExpertStats } from "../experts/stats.ts";
-import type { GenerateOptions, SamplingOptions } from "./api.ts";
+import type { GenerateOptions, SamplingOptions, SpeculationStats } from "./api.ts";
 import type { ChatEvent } from "./events.ts";
 import type { ModelView } from "./model_view.ts";
 
@@ -79,6 +79,8 @@ export interface ChatMetrics {
   readonly memory: BackendMemory;
   /** Null where all experts are in memory. */
   readonly experts: ExpertStats | null;
+  /** Drafts since it was opened; null where tokens are not drafted. */
+  readonly speculation: SpeculationStats | null;
 }
 
 /** A model as servers use it. */

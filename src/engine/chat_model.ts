@@ -195,14 +195,14 @@ export function createChatModel({ name, model, conventions, queue, sampling = {}
       }
     },
     metrics() {
-      const { memory, experts, blocks: usage, room } = model.stats();
+      const { memory, experts, speculation, blocks: usage, room } = model.stats();
       const { blockSize, most, blocks, free, cached } = usage;
       const kv = {
         capacity: most * blockSize,
         used: (blocks - free - cached) * blockSize,
         cached: cached * blockSize,
       };
-      return { queued: queue.queued, running: queue.running, ...room, kv, memory, experts };
+      return { queued: queue.queued, running: queue.running, ...room, kv, memory, experts, speculation };
     },
   };
 }

@@ -20,6 +20,8 @@ import type { SamplingOptions, Session } from "./api.ts";
 import type { ChatModel } from "./chat_api.ts";
 import { createChatModel } from "./chat_model.ts";
 import type { Claim } from "./claim.ts";
+import type { DraftModel } from "./drafter.ts";
+import { Drafting } from "./drafting.ts";
 import { createBlockPool } from "./kv.ts";
 import type { Model } from "./model_api.ts";
 import { createQueue, type Queue } from "./queue.ts";
@@ -30,8 +32,6 @@ import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./save
 import { withJsonSchemas } from "./schemas.ts";
 import { createSession } from "./session.ts";
 import type { Restored } from "./session_context.ts";
-import { Speculation } from "./speculation.ts";
-import { StepCosts } from "./step_costs.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { textCodec } from "./text.ts";
 import { maxRows, toBatch } from "./work.ts";
@@ -63,6 +63,8 @@ export interface ModelParts {
   readonly onRoutes?: ((step: RouteStep) => void) | undefined;
   /** False: no tokens are drafted. */
   readonly speculates?: boolean;
+  /** Drafts tokens where the text does not say what may follow; closes with the model. */
+  readonly draft?: DraftModel | null;
   /** Starts a thread that compiles grammars. */
   readonly startGrammarWorker?: () => GrammarWorker;
   /** Milliseconds that compiling a grammar may take. */
@@ -83,9 +85,9 @@ export function createModel(parts: ModelParts): Model {
   let grammars: Grammars | null = null;
   const shape = savedShape(parts);
   const lengths = ropeLengths(architecture);
-  const costs = new StepCosts();
   // A state cannot go back to where a draft was wrong; traces have the tokens of texts only.
   const speculates = parts.speculates !== false && ops.rowsAgree === true && !pool.states && !parts.onRoutes;
+  const drafting = speculates ? new Drafting(vocab, () => !watch.on, parts.draft ?? null) : null;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -149,7 +151,7 @@ export function createModel(parts: ModelParts): Model {
         vocab,
         context,
         lengths,
-        ...(speculates && { speculate: () => new Speculation(vocab, costs, () => !watch.on) }),
+        ...(drafting && { speculate: () => drafting.begin() }),
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,
@@ -259,6 +261,7 @@ export function createModel(parts: ModelParts): Model {
       parameters: parts.parameters,
       sessions: open.size,
       experts: parts.experts?.() ?? null,
+      speculation: drafting?.stats() ?? null,
     }),
     watchRoutes(listener) {
       alive();
@@ -273,6 +276,7 @@ export function createModel(parts: ModelParts): Model {
         for (const session of open) session.close();
         kv.close();
         ops.close();
+        await parts.draft?.model.close();
         await parts.release();
       })();
       return closing;

@@ -1,12 +1,11 @@
 // A session: one sequence of tokens, its KV blocks, and the generation loop over them.
 
 import { RequestError } from "../errors.ts";
-import type { Constraint } from "../grammar/types.ts";
-import { turn } from "../turn.ts";
 import type { FinishReason, GenerateOptions, Piece, Session } from "./api.ts";
 import { createBans } from "./bans.ts";
 import { Evicted } from "./claim.ts";
 import { checkLengths, checkPrompt, endsOf, setOptions } from "./generate_options.ts";
+import { maskWhile } from "./mask_while.ts";
 import { createSampler } from "./sampler.ts";
 import type { Restored, SessionContext } from "./session_context.ts";
 import type { Speculation } from "./speculation.ts";
@@ -212,6 +211,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
     readAs(promptTokens);
     /** Tokens that the text may have before it must be read again. */
     const until = (): number => lengths?.until(sequence.anchor) ?? Number.POSITIVE_INFINITY;
+    /** Tokens that the next step may have beside the last one of the text. */
+    const mostDrafted = (): number => Math.min(most - count - 1, until() - ids.length);
     if (options.maxTokens !== undefined) {
       // without the last token's
       pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1);
@@ -238,6 +239,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
           if (!(await resumes(error))) throw error;
         }
       }
+      // Before compute(), which must request the step at once.
+      if (count > 0 && stepper.alone()) await speculation?.propose(ids, mostDrafted(), options.signal);
       return compute(ids, chooseAfter, options.signal);
     }
 
@@ -260,7 +263,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       }
       streams &&= undecided;
       undecided = false;
-      const begun = stepWithDraft(rest, Math.min(most - count - 1, until() - ids.length), signal);
+      const begun = stepWithDraft(rest, mostDrafted(), signal);
       const mask = constraint ? await maskWhile(begun, constraint) : null;
       return choose(await begun, mask);
     }
@@ -349,6 +352,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
         pool.expect(sequence.blocks, 0);
         await stream?.stop();
         stream = null;
+        speculation?.close();
         speculation = null;
         busy = false;
         publish({ ends: true });
@@ -386,14 +390,4 @@ export function createSession(model: SessionContext, restored: Restored | null =
       model.onClose();
     },
   };
-}
-
-/**
- * The mask of the next token, computed after the step was submitted, so that the
- * device works meanwhile.
- */
-async function maskWhile(step: Promise<unknown>, constraint: Constraint): Promise<Int32Array | null> {
-  step.catch(() => {}); // reported to the caller that awaits the step
-  await turn();
-  return constraint.mask();
 }

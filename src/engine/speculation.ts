@@ -6,14 +6,15 @@
 // (Ops.rowsAgree). Where drafts are seldom right, or a step of several tokens costs too much, no
 // draft is computed; whether they would be right is observed all the same, at no cost.
 
+import type { SpeculationCounts } from "./api.ts";
+import type { Drafter } from "./drafter.ts";
+import { mostGain } from "./most_gain.ts";
 import { type Match, PromptLookup } from "./prompt_lookup.ts";
 import { Share } from "./share.ts";
 import type { StepCosts } from "./step_costs.ts";
 
 /** Drafted tokens that a step may have; products take rows by four. */
 const DRAFTS = [1, 2, 3, 5, 7, 11, 15] as const;
-/** What a draft must be expected to gain. */
-const MARGIN = 1.05;
 /**
  * Classes of matches: the length below which each ends, and the share of right drafts that is
  * expected before there are observations.
@@ -27,12 +28,29 @@ const CLASSES = [
   { below: Number.POSITIVE_INFINITY, expected: 0.9 },
 ] as const;
 
-/** What became of the drafts of a generation. */
-export interface SpeculationCounts {
-  /** Tokens that were drafted and computed. */
-  readonly drafted: number;
-  /** Those of them that were chosen, each of which saved a step. */
-  readonly accepted: number;
+type Counts = { -readonly [K in keyof SpeculationCounts]: number };
+
+/** Proposes what may follow a text: see drafter.ts. */
+type Proposing = Pick<Drafter, "gate" | "propose" | "close">;
+
+export interface SpeculationParts {
+  /** Whether tokens may be drafted now; default: always. */
+  readonly wanted?: () => boolean;
+  /** Of this generation, which closes it; null: there is no draft model. */
+  readonly drafter?: Proposing | null;
+  /** Counts of all generations, which this one adds to. */
+  readonly totals?: Counts;
+}
+
+/** Tokens that a step drafted. */
+interface Open {
+  readonly ids: readonly number[];
+  /** [n, V], after each of them. */
+  readonly logits: Float32Array;
+  /** How many were chosen. */
+  next: number;
+  /** Whether the draft model proposed them. */
+  readonly proposed: boolean;
 }
 
 /** Drafts for one text. */
@@ -41,27 +59,31 @@ export class Speculation {
   readonly #costs: StepCosts;
   readonly #vocab: number;
   readonly #wanted: () => boolean;
+  readonly #drafter: Proposing | null;
+  readonly #totals: Counts | null;
   /** By class of match: how often the token after it is the one that followed there. */
   readonly #right = CLASSES.map(({ expected }) => new Share(expected));
   #match: Match | null = null;
   /** Tokens that the last step drafted and that are still open, and the logits after each. */
-  #open: { readonly ids: readonly number[]; readonly logits: Float32Array; next: number } | null = null;
-  #drafted = 0;
-  #accepted = 0;
+  #open: Open | null = null;
+  /** What the draft model proposed for the next step. */
+  #proposed: readonly number[] = [];
+  /** Whether the last draft was that. */
+  #offersProposed = false;
+  readonly #counts = { drafted: 0, accepted: 0 };
 
-  /**
-   * @param vocab V
-   * @param wanted whether tokens may be drafted now
-   */
-  constructor(vocab: number, costs: StepCosts, wanted = () => true) {
+  /** @param vocab V */
+  constructor(vocab: number, costs: StepCosts, { wanted = () => true, drafter, totals }: SpeculationParts = {}) {
     this.#lookup = new PromptLookup(vocab);
     this.#costs = costs;
     this.#vocab = vocab;
     this.#wanted = wanted;
+    this.#drafter = drafter ?? null;
+    this.#totals = totals ?? null;
   }
 
   get counts(): SpeculationCounts {
-    return { drafted: this.#drafted, accepted: this.#accepted };
+    return { ...this.#counts };
   }
 
   /** Takes in what it has not seen of the text: the prompt, then each token that was chosen. */
@@ -74,42 +96,47 @@ export class Speculation {
   }
 
   /**
-   * Tokens to compute beside the last one of the text, at most `most`: as many as promise the most
-   * tokens in a time, perhaps none.
+   * Has up to `most` tokens drafted by the draft model, for the next draft(), where the text itself
+   * does not say what may follow. `text`: all of it.
+   * @throws the signal's reason
    */
-  draft(most: number): number[] {
-    const match = this.#match;
-    const plain = this.#costs.relative(1);
-    if (match === null || plain === null || !this.#wanted()) return [];
-    let best = 0;
-    let value = MARGIN;
-    let expected = 1; // tokens of a step
-    let chance = 1; // that all tokens so far are right
-    for (let n = 1; n <= Math.min(most, DRAFTS.at(-1)!); n++) {
-      chance *= this.#right[classOf(match.length + n - 1)]!.value;
-      expected += chance;
-      if (!(DRAFTS as readonly number[]).includes(n)) continue;
-      const gain = expected / this.#costs.relative(n + 1)!;
-      if (gain > value) [best, value] = [n, gain];
-    }
-    return Array.from({ length: best }, (_, i) => this.#lookup.after(match, i));
+  async propose(text: readonly number[], most: number, signal?: AbortSignal): Promise<void> {
+    this.#proposed = [];
+    if (this.#drafter === null || most < 1 || !this.#wanted() || this.#expected(most) > 0) return;
+    const count = this.#drafter.gate.wanted(this.#costs, most);
+    if (count === 0) return;
+    const ids = await this.#drafter.propose(text, count, signal);
+    const foreign = ids.findIndex((id) => id >= this.#vocab); // its vocabulary may be padded further
+    this.#proposed = foreign < 0 ? ids : ids.slice(0, foreign);
+  }
+
+  /** Tokens to compute beside the last one of the text, at most `most`, perhaps none. */
+  draft(most: number): readonly number[] {
+    const proposed = this.#proposed.slice(0, Math.max(0, most));
+    this.#proposed = [];
+    this.#offersProposed = proposed.length > 0;
+    if (!this.#wanted()) return [];
+    if (proposed.length > 0) return proposed;
+    const match = this.#match!;
+    return Array.from({ length: this.#expected(most) }, (_, i) => this.#lookup.after(match, i));
   }
 
   /** A step computed `drafted` behind the last token: logits [n, V] after each of them. */
   offer(drafted: readonly number[], logits: Float32Array): void {
-    this.#drafted += drafted.length;
-    this.#open = { ids: drafted, logits, next: 0 };
+    this.#count("drafted", drafted.length);
+    this.#open = { ids: drafted, logits, next: 0, proposed: this.#offersProposed };
   }
 
   /** The logits [V] after `id`, which was chosen, if it was drafted; else drops the rest. */
   take(id: number): Float32Array | null {
     const open = this.#open;
     if (open === null || open.ids[open.next] !== id) {
+      if (open?.proposed) this.#drafter?.gate.observed(open.ids.length, open.next);
       this.#open = null;
       return null;
     }
     const at = open.next++ * this.#vocab;
-    this.#accepted++;
+    this.#count("accepted", 1);
     return open.logits.subarray(at, at + this.#vocab);
   }
 
@@ -121,6 +148,27 @@ export class Speculation {
   /** A step of the last token and of drafted ones took so long. */
   took(tokens: number, ms: number): void {
     this.#costs.note(tokens, ms);
+  }
+
+  /** The generation is over. */
+  close(): void {
+    this.#drafter?.close();
+  }
+
+  /** How many tokens behind the match promise the most, at most `most`. */
+  #expected(most: number): number {
+    const match = this.#match;
+    if (match === null || this.#costs.one === null) return 0;
+    return mostGain(
+      DRAFTS.filter((n) => n <= most),
+      (n) => this.#right[classOf(match.length + n - 1)]!.value,
+      (n) => this.#costs.relative(n + 1)!,
+    );
+  }
+
+  #count(what: keyof SpeculationCounts, tokens: number): void {
+    this.#counts[what] += tokens;
+    if (this.#totals) this.#totals[what] += tokens;
   }
 }
 

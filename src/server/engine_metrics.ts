@@ -53,9 +53,12 @@ const DEFINITIONS: readonly Definition[] = [
   {
     kind: Gauge,
     name: "memory_bytes",
-    help: "Memory of the backend, by what it is used for.",
+    help: "Memory of the backend, by what it is used for; all of a draft model's is its own kind.",
     label: "kind",
-    of: ({ memory }) => ({ ...memory }),
+    of: ({ memory, speculation }) => ({
+      ...memory,
+      ...(speculation?.draft && { draft: bytesOf(speculation.draft.memory) }),
+    }),
   },
   {
     kind: Counter,
@@ -69,6 +72,14 @@ const DEFINITIONS: readonly Definition[] = [
     name: "expert_hit_ratio",
     help: "Hits among all uses since the model was opened.",
     of: ({ experts }) => experts && ratioOf(usesOf(experts)),
+  },
+  {
+    kind: Counter,
+    name: "drafted_tokens_total",
+    help: "Tokens that steps computed beside the last one, by whether they were then chosen.",
+    label: "result",
+    of: ({ speculation }) =>
+      speculation && { accepted: speculation.accepted, rejected: speculation.drafted - speculation.accepted },
   },
 ];
 
@@ -93,6 +104,10 @@ export function engineMetrics(models: ServedModels): Registry {
     }
   }
   return registry;
+}
+
+function bytesOf({ weights, kv, scratch }: ChatMetrics["memory"]): number {
+  return weights + kv + scratch;
 }
 
 function usesOf({ main }: NonNullable<ChatMetrics["experts"]>): { hit: number; miss: number } {

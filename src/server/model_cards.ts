@@ -2,6 +2,7 @@
 // the models that are served, and what it can do with them.
 
 import type { Context } from "hono";
+import type { SpeculationStats } from "../engine/api.ts";
 import type { ModelFacts, ModelView } from "../engine/model_view.ts";
 import { HttpError } from "./errors.ts";
 import { readJson } from "./json.ts";
@@ -62,8 +63,8 @@ function shownOf(card: ModelCard, { models, speed }: Service): Shown {
 }
 
 function placesOf({ head, stats }: ModelView): Places {
-  const { memory, experts } = stats();
-  const held = memory.weights + memory.kv + memory.scratch;
+  const { memory, experts, speculation } = stats();
+  const held = memory.weights + memory.kv + memory.scratch + draftBytes(speculation);
   const none = { gpu: 0, ram: 0, disk: 0 };
   if (experts === null) return { ...none, [head.main]: held };
   const { main, ram, recordBytes } = experts;
@@ -76,6 +77,13 @@ function placesOf({ head, stats }: ModelView): Places {
   }
   const disk = (all - here - elsewhere) * recordBytes;
   return head.main === "gpu" ? { gpu: held, ram: elsewhere * recordBytes, disk } : { gpu: 0, ram: held, disk };
+}
+
+/** It drafts for models on the CPU only, so it is where they are. */
+function draftBytes(speculation: SpeculationStats | null): number {
+  if (!speculation?.draft) return 0;
+  const { weights, kv, scratch } = speculation.draft.memory;
+  return weights + kv + scratch;
 }
 
 /** Begins to load a model; GET /hotset/models says how far it is. */

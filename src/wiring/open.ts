@@ -10,6 +10,7 @@ import { createWebGpuOps } from "../backend/webgpu/webgpu.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
 import { TEMPLATE_FILES } from "../chat/template_files.ts";
 import type { OpenOptions, SamplingOptions } from "../engine/api.ts";
+import type { DraftModel } from "../engine/drafter.ts";
 import { createModel, type Model } from "../engine/model.ts";
 import { cacheWithin, sizesOf } from "../engine/panes.ts";
 import { warmUp } from "../engine/warm_up.ts";
@@ -19,7 +20,7 @@ import type { GrammarWorker } from "../grammar/worker_protocol.ts";
 import { forward, loadDecoder } from "../model/decoder.ts";
 import { endsInConfig } from "../model/end_ids.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
-import { type Architecture, type ModelSources, routingOf } from "../model/family.ts";
+import { type Architecture, hasStates, type ModelSources, routingOf } from "../model/family.ts";
 import { footprintOf, parametersOf } from "../model/footprint.ts";
 import { expertLayers, formatsText } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
@@ -28,6 +29,7 @@ import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/token
 import type { Files, Opened } from "../weights/files.ts";
 import { FOLDER_FILES, openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
+import { checkVocabulary, type Vocabulary } from "./draft_vocabulary.ts";
 import { BLOCK_SIZE, cacheGeometry, planOpening, repackedFrom, stateSlots } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
 
@@ -73,7 +75,13 @@ export interface Platform {
 /** Initial positions of the KV cache. */
 const FIRST_POSITIONS = 512;
 
-export async function openModel(where: string, options: OpenOptions, platform: Platform): Promise<Model> {
+/** @param draft opened for this model, which closes it; if this rejects, its caller does */
+export async function openModel(
+  where: string,
+  options: Omit<OpenOptions, "draft">,
+  platform: Platform,
+  draft: DraftModel | null = null,
+): Promise<Model> {
   const started = performance.now();
   options.signal?.throwIfAborted();
   checkOptions(options);
@@ -86,7 +94,12 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     const { architecture, tokenizer } = input;
     checkStored(where, architecture, options);
     const sources = await settleSources(input.sources);
+    if (draft) checkDraft(draft, { label: where, vocab: architecture.vocab, tokenizer }, architecture);
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
+    if (draft && gpu)
+      throw new RequestError(
+        `draft: ${draft.name} can draft for a model on the CPU only, this one is computed on a GPU; choose backend cpu, or leave draft out`,
+      );
     const opening = planOpening(architecture, sources, options, gpu, platform.ram);
     const { context, chunk, kvPrecision, formats, plan } = opening;
     const chosen = formats(plan.weights);
@@ -177,6 +190,7 @@ export async function openModel(where: string, options: OpenOptions, platform: P
       forward: step,
       onRoutes: options.onRoutes,
       speculates: options.speculation !== "off",
+      draft,
       ...(platform.startGrammarWorker && { startGrammarWorker: platform.startGrammarWorker }),
       compileDeadline: options.compileDeadline,
       ...(stays && { experts: () => stays.stats() }),
@@ -193,6 +207,23 @@ export async function openModel(where: string, options: OpenOptions, platform: P
     await gpu?.release();
     await input.close();
     throw error;
+  }
+}
+
+/** @throws RequestError for a model that no draft can be for, or none of this vocabulary */
+function checkDraft({ name, model }: DraftModel, target: Vocabulary, architecture: Architecture): void {
+  if (hasStates(architecture))
+    throw new RequestError(
+      `draft: ${target.label} has layers with states, which cannot go back to where a draft was wrong; leave draft out`,
+    );
+  checkVocabulary({ label: name, vocab: model.architecture.vocab, tokenizer: tokenizerOf(model) }, target);
+}
+
+function tokenizerOf(model: Model): Tokenizer | null {
+  try {
+    return model.tokenizer;
+  } catch {
+    return null; // it takes token ids only
   }
 }
 

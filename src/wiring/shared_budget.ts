@@ -4,6 +4,7 @@
 import type { OpenOptions } from "../engine/api.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { footprintOf } from "../model/footprint.ts";
+import { ownFormats } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
 import { openFolder } from "../weights/folder.ts";
 import { checkOptions, checkStored, chooseGpu, type Platform } from "./open.ts";
@@ -23,6 +24,8 @@ export interface ModelNeed {
   readonly gpu: number;
   /** Bytes of all weights, wherever they are kept. */
   readonly weights: number;
+  /** Whether the file has formats that are kept, and no others are chosen by the budget. */
+  readonly kept: boolean;
   /** Positions that a session may have. */
   readonly context: number;
   /** What open() must be given for the model to take no more. */
@@ -73,6 +76,7 @@ export async function shareBudget(options: OpenOptions, platform: Platform): Pro
         return {
           ...need,
           weights: footprintOf(sources, formats(plan.weights)).weights,
+          kept: architecture.stored !== null || [...ownFormats(sources)].some((format) => format !== undefined),
           context,
           options: { ...within, ram: computes ? ram : taken, ...(computes && { gpuMemory: taken }) },
         };

@@ -9,7 +9,8 @@ import { pageSpill, removeLeftSpills } from "../experts/web_spill.ts";
 import { pulledFiles } from "../hub/web_pull.ts";
 import type { Files, Opened } from "../weights/files.ts";
 import { httpFolderOrFile, openHandle, pickedFiles } from "../weights/web_files.ts";
-import { openModel, type Platform, type PlatformGpu } from "./open.ts";
+import type { Platform, PlatformGpu } from "./open.ts";
+import { openWithDraft } from "./open_with_draft.ts";
 
 /** The default budget: a tab's heap ends at 4 GiB. */
 const DEFAULT_RAM = 2 * 2 ** 30;
@@ -69,8 +70,10 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
   const absolute = (url: string): string => (base === undefined ? url : new URL(url, base).href);
   const placeOf = async (text: string): Promise<Opened> =>
     (await pulledFiles(text)) ?? httpFolderOrFile(absolute(text));
+  const label = typeof weights === "string" ? weights : labelOf(weights);
   const platform: Platform = {
-    files: async (text) => (typeof weights === "string" ? placeOf(text) : openedOf(weights)),
+    // a draft model is named by a text
+    files: async (text) => (typeof weights === "string" || text !== label ? placeOf(text) : openedOf(weights)),
     tokenizer: async (text) => (typeof tokenizer === "object" ? tokenizerOf(tokenizer) : placeOf(text)),
     gpu: webGpu,
     mayHaveGpu: true,
@@ -84,5 +87,5 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
   };
   void removeLeftSpills();
   const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
-  return openModel(typeof weights === "string" ? weights : labelOf(weights), { ...options, ...other }, platform);
+  return openWithDraft(label, { ...options, ...other }, platform);
 }

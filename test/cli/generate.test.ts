@@ -41,6 +41,7 @@ describe("hotset generate --json", () => {
       kv: "f32",
       context: 2048,
       memory: { weights: expect.any(Number), kv: expect.any(Number), scratch: expect.any(Number) },
+      speculation: { drafted: expect.any(Number), accepted: expect.any(Number) },
       logprobs: expect.any(Array),
     });
     expect(report.logprobs).toHaveLength(24);

@@ -20,6 +20,10 @@ class FixedCosts extends StepCosts {
     this.relative = relative;
   }
 
+  override get one(): number {
+    return 1;
+  }
+
   override note(): void {}
 }
 
@@ -114,7 +118,7 @@ describe("how much is drafted", () => {
 
   it("nothing while it is not wanted", () => {
     let wanted = false;
-    const speculation = new Speculation(100, new FixedCosts(() => 1), () => wanted);
+    const speculation = new Speculation(100, new FixedCosts(() => 1), { wanted: () => wanted });
     for (let n = 1; n <= cycle.length; n++) speculation.follow(cycle.slice(0, n));
     expect(speculation.draft(8)).toEqual([]);
     wanted = true;

@@ -151,6 +151,7 @@ export function fakeModel(script: Script = {}): Fake {
       recomputedTokens: 0,
       memory: { weights: 10, kv: 2, scratch: 1 },
       experts: null,
+      speculation: null,
     }),
   };
 }

@@ -185,4 +185,15 @@ describe("/metrics", () => {
     expect(text).toContain("\nhotset_expert_hit_ratio 0.75\n");
     expect(text).toContain('\nhotset_expert_uses_total{result="miss"} 2\n');
   });
+
+  it("drafts: right and wrong ones, and the memory of a draft model", async () => {
+    const model: ChatModel = fakeModel();
+    const draft = { name: "small", weights: "q4", memory: { weights: 100, kv: 20, scratch: 3 } };
+    const metrics = () => ({ ...model.metrics(), speculation: { drafted: 9, accepted: 7, draft } });
+    const text = await createMetrics().text(serveOne({ ...model, metrics }), true);
+    expect(text).toContain('\nhotset_drafted_tokens_total{result="accepted"} 7\n');
+    expect(text).toContain('\nhotset_drafted_tokens_total{result="rejected"} 2\n');
+    expect(text).toContain('\nhotset_memory_bytes{kind="draft"} 123\n');
+    expect(await createMetrics().text(serveOne(model), true)).not.toContain("drafted_tokens");
+  });
 });

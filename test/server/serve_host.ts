@@ -35,7 +35,7 @@ const open: OpenChat = async (folder, options) => {
 };
 /** Of several models one fits. */
 const share = async (): Promise<SharedBudget> => {
-  const measure = async () => ({ ram: 1, gpu: 0, weights: 1, context: 4096, options: {} });
+  const measure = async () => ({ ram: 1, gpu: 0, weights: 1, kept: true, context: 4096, options: {} });
   return { ram: 1, gpu: 0, measure };
 };
 

@@ -1,0 +1,14 @@
+// A constraint's work beside the device's.
+
+import type { Constraint } from "../grammar/types.ts";
+import { turn } from "../turn.ts";
+
+/**
+ * The mask of the next token, computed after the step was submitted, so that the
+ * device works meanwhile.
+ */
+export async function maskWhile(step: Promise<unknown>, constraint: Constraint): Promise<Int32Array | null> {
+  step.catch(() => {}); // reported to the caller that awaits the step
+  await turn();
+  return constraint.mask();
+}

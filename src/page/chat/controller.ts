@@ -1,4 +1,5 @@
-// What a person can do with the conversation in view. Every change is kept at once.
+// What a person can do with the conversation in view, while others are answered in the background.
+// Every change is kept at once.
 
 import type { Message, PageEngine, TokenShare } from "../engine.ts";
 import { createStore, type Store } from "../store.ts";
@@ -6,6 +7,7 @@ import { answered } from "./answering.ts";
 import {
   branchOf,
   type Conversation,
+  joined,
   type Kind,
   type Node,
   newConversation,
@@ -28,8 +30,10 @@ type AssistantMessage = Extract<Message, { role: "assistant" }>;
 
 export interface Controller {
   readonly conversation: Store<Conversation>;
-  /** The answer that is being written, which the conversation has as it began; null: none. */
+  /** The answer that is written in view, which the conversation has as it began; null: none. */
   readonly live: Store<Node | null>;
+  /** Ids of the conversations that an answer is being written to. */
+  readonly answering: Store<ReadonlySet<string>>;
   /** What the person must mend before a request can be made; null: nothing. */
   readonly complaint: Store<string | null>;
   readonly heads: Store<readonly Head[]>;
@@ -59,15 +63,25 @@ export interface Controller {
   show(node: Node): void;
 }
 
-/** @param usual settings of new conversations */
-export function createController(engine: PageEngine, library: Library, usual: Settings = PLAIN): Controller {
-  const conversation = createStore(newConversation("chat", usual));
+/** An answer that is being written. */
+interface Running {
+  readonly abort: AbortController;
+  /** The conversation as it was left; while it is in view, the store's counts. */
+  left: Conversation;
+  node: Node;
+}
+
+/** @param first the conversation to begin with; absent: a new one */
+export function createController(engine: PageEngine, library: Library, first?: Conversation): Controller {
+  const conversation = createStore(first ?? newConversation("chat", PLAIN));
   const live = createStore<Node | null>(null);
+  const answering = createStore<ReadonlySet<string>>(new Set());
   const complaint = createStore<string | null>(null);
   const heads = createStore<readonly Head[]>([]);
   /** Answers that were being written to them must not bring them back. */
   const removed = new Set<string>();
-  let stopping: AbortController | null = null;
+  const running = new Map<string, Running>();
+  let opened = 0; // of two that are opened, the later one comes into view
   let pause: ReturnType<typeof setTimeout> | undefined;
 
   const list = async (): Promise<void> => heads.set(await library.heads());
@@ -84,43 +98,70 @@ export function createController(engine: PageEngine, library: Library, usual: Se
     conversation.set(next);
     void keep(next);
   };
-  library.follow(() => void list());
+  /** A conversation that is in view or being answered, as it is now. */
+  const known = (id: string): Conversation | undefined =>
+    conversation.get().id === id ? conversation.get() : running.get(id)?.left;
+  const view = (next: Conversation): void => {
+    void keep(conversation.get());
+    const left = running.get(conversation.get().id);
+    if (left) left.left = conversation.get();
+    conversation.set(next);
+    live.set(running.get(next.id)?.node ?? null);
+    complaint.set(null);
+  };
+  const forget = (id: string): void => {
+    removed.add(id);
+    running.get(id)?.abort.abort();
+    if (conversation.get().id === id) controller.begin(conversation.get().kind);
+  };
+  /** Takes over what another tab has written to the conversation in view. */
+  const join = async (): Promise<void> => {
+    const { id } = conversation.get();
+    const kept = await library.load(id);
+    const now = conversation.get();
+    if (kept !== null && now.id === id && !running.has(id)) conversation.set(joined(now, kept));
+  };
+  library.follow((gone) => {
+    if (gone !== null) forget(gone);
+    void list();
+    void join();
+  });
   void list();
 
   /** Writes the answer that begins as `start`. */
   async function write(start: Node): Promise<void> {
-    if (controller.model === null || live.get() !== null) return;
+    const { id } = conversation.get();
+    if (controller.model === null || running.has(id)) return;
     const begun = withNode(conversation.get(), start);
     const branch = branchOf(begun);
     const isNew = start.message.content === "" && (start.message as AssistantMessage).reasoning === undefined;
-    const abort = new AbortController();
-    let kept = performance.now();
     try {
       const request = requestOf(begun, isNew ? branch.slice(0, -1) : branch, controller.model);
+      const mine: Running = { abort: new AbortController(), left: begun, node: start };
+      running.set(id, mine);
       complaint.set(null);
-      stopping = abort;
       live.set(start);
+      answering.set(new Set(running.keys()));
       change(begun);
+      let kept = performance.now();
       const onChange = (node: Node): void => {
-        if (stopping !== abort) return; // another conversation is in view
-        live.set(node);
+        mine.node = node;
+        if (conversation.get().id === id) live.set(node);
         if (performance.now() - kept < KEEP_MS) return;
         kept = performance.now();
-        void keep(withNode(begun, node));
+        void keep(withAnswer(known(id)!, node));
       };
-      const node = await answered({ node: start, request, engine, signal: abort.signal, onChange });
-      // The person may have opened another conversation in the meantime.
-      const now = conversation.get();
-      if (now.id === begun.id) change({ ...withNode(now, node), leaf: now.leaf });
-      else void keep(withNode(begun, node));
+      const node = await answered({ node: start, request, engine, signal: mine.abort.signal, onChange });
+      const done = withAnswer(known(id)!, node);
+      running.delete(id);
+      answering.set(new Set(running.keys()));
+      void keep(done);
+      if (conversation.get().id !== id) return;
+      conversation.set(done);
+      live.set(null);
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error;
       complaint.set(error.message);
-    } finally {
-      if (stopping === abort) {
-        stopping = null;
-        live.set(null);
-      }
     }
   }
 
@@ -146,46 +187,39 @@ export function createController(engine: PageEngine, library: Library, usual: Se
       return false;
     }
   };
-  const leave = (): void => {
-    void keep(conversation.get());
-    stopping?.abort();
-    stopping = null;
-    live.set(null);
-    complaint.set(null);
-  };
-
   const controller: Controller = {
     conversation,
     live,
+    answering,
     complaint,
     heads,
     model: null,
     begin(kind) {
-      leave();
-      conversation.set(newConversation(kind, conversation.get().settings));
+      opened++;
+      view(newConversation(kind, conversation.get().settings));
     },
     async open(id) {
-      const found = await library.load(id);
+      const mine = ++opened;
+      const found = known(id) ?? (await library.load(id));
       if (found === null) return list();
-      leave();
-      conversation.set(found);
+      if (mine === opened && conversation.get().id !== id) view(known(id) ?? found);
     },
     async rename(id, title) {
-      const now = conversation.get();
-      const found = now.id === id ? now : await library.load(id);
+      const found = known(id) ?? (await library.load(id));
       if (found === null) return;
-      const next = { ...found, title };
-      if (now.id === id) conversation.set(next);
+      const next = { ...(known(id) ?? found), title };
+      const behind = running.get(id);
+      if (conversation.get().id === id) conversation.set(next);
+      else if (behind) behind.left = next;
       await keep(next);
     },
     async remove(id) {
-      removed.add(id);
-      if (conversation.get().id === id) controller.begin(conversation.get().kind);
+      forget(id);
       await library.remove(id);
       await list();
     },
     async add(conversations) {
-      for (const one of conversations) await library.save(one);
+      await library.add(conversations);
       await list();
       if (conversations[0] !== undefined) await controller.open(conversations[0].id);
     },
@@ -211,14 +245,15 @@ export function createController(engine: PageEngine, library: Library, usual: Se
       answer(node.id);
       return true;
     },
-    stop: () => stopping?.abort(),
+    stop: () => running.get(conversation.get().id)?.abort.abort(),
     regenerate(node) {
       if (node.parent !== null && sound()) answer(node.parent);
     },
     edit(node, text) {
       if (live.get() !== null || !sound()) return;
       const { tokens: _, tokensFrom: __, ...copy } = copyOf(node);
-      const next = { ...copy, message: { ...node.message, content: text } };
+      const written = node.message.role === "assistant" && { end: { model: "", reason: "edited" } };
+      const next: Node = { ...copy, message: { ...node.message, content: text }, ...written };
       change(withNode(conversation.get(), next));
       if (node.message.role === "user") answer(next.id);
     },
@@ -242,6 +277,11 @@ export function createController(engine: PageEngine, library: Library, usual: Se
     show: (node) => change(showing(conversation.get(), node.id)),
   };
   return controller;
+}
+
+/** The conversation with an answer as it is now; the branch in view stays. */
+function withAnswer(conversation: Conversation, node: Node): Conversation {
+  return { ...withNode(conversation, node), leaf: conversation.leaf };
 }
 
 function ended(node: Node, from: Node): Node {

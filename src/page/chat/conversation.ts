@@ -95,6 +95,19 @@ export function showing(conversation: Conversation, id: string): Conversation {
   return { ...conversation, leaf };
 }
 
+/**
+ * The conversation in view with what another tab has kept of it. Where that goes on from the last
+ * message in view, its end comes into view.
+ */
+export function joined(now: Conversation, kept: Conversation): Conversation {
+  const nodes = new Map(kept.nodes);
+  // Only an answer that is being written changes: the others need not be drawn again.
+  for (const node of now.nodes.values())
+    if (node.end || node.message.role !== "assistant" || !nodes.has(node.id)) nodes.set(node.id, node);
+  const both = { ...now, title: kept.title, updated: Math.max(now.updated, kept.updated), nodes };
+  return now.leaf === null ? both : showing(both, now.leaf);
+}
+
 export function titleOf(text: string): string {
   const line = text.trim().split("\n", 1)[0]!.replace(/\s+/g, " ");
   return line.length <= LONGEST_TITLE ? line : `${line.slice(0, LONGEST_TITLE - 1).trimEnd()}\u2026`;

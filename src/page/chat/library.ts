@@ -18,13 +18,18 @@ export interface Library {
   load(id: string): Promise<Conversation | null>;
   /** Keeps a conversation. Messages that another tab has added to it stay. */
   save(conversation: Conversation): Promise<void>;
+  /** Keeps new conversations, all or none. */
+  add(conversations: readonly Conversation[]): Promise<void>;
   remove(id: string): Promise<void>;
   /** Ids of the conversations whose title or messages have the text, in any case of letters. */
   search(text: string): Promise<ReadonlySet<string>>;
   /** Every conversation, one after the other. */
   all(): Promise<readonly Conversation[]>;
-  /** Calls `heard` when another tab has changed something. Returns how to stop. */
-  follow(heard: () => void): () => void;
+  /**
+   * Calls `heard` when another tab has changed something, with the id of the conversation that it
+   * has removed, or null. Returns how to stop.
+   */
+  follow(heard: (removed: string | null) => void): () => void;
 }
 
 const NAME = "hotset";
@@ -41,7 +46,7 @@ export async function openLibrary(): Promise<Library> {
     return inMemory();
   }
   const channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(NAME);
-  const changed = (): void => channel?.postMessage("changed");
+  const changed = (removed: string | null = null): void => channel?.postMessage(removed);
   const read = async <T>(store: string, ask: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> =>
     resultOf(ask(database.transaction(store, "readonly").objectStore(store)));
   const all = async (): Promise<readonly Conversation[]> =>
@@ -54,14 +59,22 @@ export async function openLibrary(): Promise<Library> {
       return kept === undefined ? null : asConversation(kept);
     },
     async save(conversation) {
-      const { id, title, kind, updated } = conversation;
       const transaction = database.transaction([WHOLE, HEADS], "readwrite");
       const whole = transaction.objectStore(WHOLE);
-      const before = await resultOf<Kept | undefined>(whole.get(id));
+      const before = await resultOf<Kept | undefined>(whole.get(conversation.id));
       const nodes = new Map((before?.nodes ?? []).map((node) => [node.id, node]));
       for (const node of conversation.nodes.values()) nodes.set(node.id, node);
       whole.put({ ...conversation, nodes: [...nodes.values()] } satisfies Kept);
-      transaction.objectStore(HEADS).put({ id, title, kind, updated } satisfies Head);
+      transaction.objectStore(HEADS).put(headOf(conversation));
+      await finished(transaction);
+      changed();
+    },
+    async add(conversations) {
+      const transaction = database.transaction([WHOLE, HEADS], "readwrite");
+      for (const one of conversations) {
+        transaction.objectStore(WHOLE).put({ ...one, nodes: [...one.nodes.values()] } satisfies Kept);
+        transaction.objectStore(HEADS).put(headOf(one));
+      }
       await finished(transaction);
       changed();
     },
@@ -70,13 +83,14 @@ export async function openLibrary(): Promise<Library> {
       transaction.objectStore(WHOLE).delete(id);
       transaction.objectStore(HEADS).delete(id);
       await finished(transaction);
-      changed();
+      changed(id);
     },
     search: async (text) => found(await all(), text),
     all,
     follow(heard) {
-      channel?.addEventListener("message", heard);
-      return () => channel?.removeEventListener("message", heard);
+      const onMessage = ({ data }: MessageEvent<unknown>): void => heard(typeof data === "string" ? data : null);
+      channel?.addEventListener("message", onMessage);
+      return () => channel?.removeEventListener("message", onMessage);
     },
   };
 }
@@ -86,9 +100,12 @@ function inMemory(): Library {
   const all = async (): Promise<readonly Conversation[]> => [...kept.values()].sort(newestFirst);
   return {
     lasts: false,
-    heads: all,
+    heads: async () => (await all()).map(headOf),
     load: async (id) => kept.get(id) ?? null,
     save: async (conversation) => void kept.set(conversation.id, conversation),
+    async add(conversations) {
+      for (const one of conversations) kept.set(one.id, one);
+    },
     remove: async (id) => void kept.delete(id),
     search: async (text) => found(await all(), text),
     all,
@@ -122,6 +139,10 @@ function finished(transaction: IDBTransaction): Promise<void> {
 
 function asConversation(kept: Kept): Conversation {
   return { ...kept, nodes: new Map(kept.nodes.map((node) => [node.id, node])) };
+}
+
+function headOf({ id, title, kind, updated }: Conversation): Head {
+  return { id, title, kind, updated };
 }
 
 function newestFirst(a: { readonly updated: number }, b: { readonly updated: number }): number {

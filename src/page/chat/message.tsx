@@ -97,6 +97,9 @@ function Message({ node, siblings, kind, growing, busy, last, controller }: Mess
             </button>
           )}
           {node.end && <Facts end={node.end} />}
+          {message.role === "assistant" && !node.end && (
+            <small class="quiet facts-line">not finished: its page was closed, or another tab writes it</small>
+          )}
         </footer>
       )}
     </article>
@@ -184,6 +187,7 @@ function Editor({ text, answers, done }: EditorProps): JSX.Element {
 const REASONS: Readonly<Record<string, string>> = {
   length: "ended by the limit of tokens",
   stopped: "stopped",
+  edited: "edited",
   failed: "failed",
 };
 

@@ -9,6 +9,7 @@ import { useStore } from "../store.ts";
 import { Composer } from "./composer.tsx";
 import { type Controller, createController } from "./controller.ts";
 import { branchOf, type Conversation, type Node } from "./conversation.ts";
+import { inView } from "./in_view.ts";
 import { type Library, openLibrary } from "./library.ts";
 import { type Request, requestOf } from "./requests.ts";
 import { PLAIN, SettingsError } from "./settings.ts";
@@ -19,14 +20,26 @@ import { STARTERS } from "./starters.ts";
 import { Thread } from "./thread.tsx";
 
 export function ChatPanel(props: PanelProps): JSX.Element | null {
-  const [library, setLibrary] = useState<Library | null>(null);
-  useEffect(() => void openLibrary().then(setLibrary), []);
-  return library === null ? null : <Chat {...props} library={library} />;
+  const [opened, setOpened] = useState<Opened | null>(null);
+  useEffect(() => {
+    void openLibrary().then(async (library) => {
+      const last = inView.get();
+      setOpened({ library, first: last === null ? null : await library.load(last).catch(() => null) });
+    });
+  }, []);
+  return opened === null ? null : <Chat {...props} {...opened} />;
 }
 
-function Chat({ engine, model, library, shown }: PanelProps & { readonly library: Library }): JSX.Element {
-  const controller = useMemo(() => createController(engine, library), [engine, library]);
+interface Opened {
+  readonly library: Library;
+  /** What was in view before the page was loaded again; null: nothing that is kept. */
+  readonly first: Conversation | null;
+}
+
+function Chat({ engine, model, library, first, shown }: PanelProps & Opened): JSX.Element {
+  const controller = useMemo(() => createController(engine, library, first ?? undefined), [engine, library]);
   const conversation = useStore(controller.conversation);
+  useEffect(() => inView.set(conversation.id), [conversation.id]);
   const busy = useStore(controller.live) !== null;
   const complaint = useStore(controller.complaint);
   const rules = useRules(engine, model?.id ?? null, model?.state === "ready");

@@ -23,6 +23,7 @@ export interface SidebarProps {
 export function Sidebar({ controller, library, chosen }: SidebarProps): JSX.Element {
   const heads = useStore(controller.heads);
   const { id } = useStore(controller.conversation);
+  const answering = useStore(controller.answering);
   const [wanted, setWanted] = useState("");
   const [found, setFound] = useState<ReadonlySet<string> | null>(null);
   const [renamed, rename] = useState<string | null>(null);
@@ -89,6 +90,9 @@ export function Sidebar({ controller, library, chosen }: SidebarProps): JSX.Elem
                 >
                   {head.title || "Without a title"}
                 </button>
+                {answering.has(head.id) && (
+                  <span class="answering" role="img" aria-label="being answered" title="Being answered" />
+                )}
                 <button
                   type="button"
                   class="icon"

@@ -12,6 +12,7 @@ import { about } from "../result.ts";
 import { collectTraces } from "./collect.ts";
 import { figuresOf, type Means, type Metric, means, type PolicyFigures } from "./figures.ts";
 import { hitRateChart, uploadsChart } from "./pictures.ts";
+import { type Split, splits } from "./split.ts";
 
 const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--out <folder>] [--json]
        npm run bench -- experts --record [--model <folder>] [--out <folder>]   default: bench/experts/traces`;
@@ -138,11 +139,17 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
     policies: figuresOf(trace, slots),
   }));
   const mean = means(results.map(({ policies }) => policies));
+  const all = traces.map(({ trace }) => trace);
+  const memory = splits(
+    all,
+    slots.filter((n) => n < experts),
+  );
   const result = {
     ...about(root, name, ["experts", ...args]),
     kind: "experts",
     traces: results,
     mean,
+    memory,
   };
   const folder = options.out ?? fileURLToPath(new URL("bench/results", root));
   mkdirSync(folder, { recursive: true });
@@ -160,6 +167,8 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
   for (const { trace, decodedTokens, policies } of results)
     console.log(table(`${trace}: hit rate of ${decodedTokens} decoded tokens`, policies, slots, "hitRate"));
   for (const [metric, title] of TITLES) console.log(table(`mean: ${title}`, mean, slots, metric));
+  for (const n of new Set(memory.map((one) => one.memory)))
+    console.log(splitTable(memory.filter((one) => one.memory === n)));
   console.log(`written to ${options.out ?? "bench/results"}: ${name}.json, ${name}-hit-rate.svg, ${name}-uploads.svg`);
 }
 
@@ -171,6 +180,31 @@ const TITLES: readonly (readonly [Metric, string])[] = [
   ["gap", "share of the way from random to Belady"],
   ["extraSlots", "slots more that LRU would need"],
 ];
+
+/** Reads a token with memory for so many experts a layer, by how many of them have a slot. */
+function splitTable(rows: readonly Split[]): string {
+  const line = (first: string, cells: readonly string[]) =>
+    first.padEnd(16) + cells.map((cell) => cell.padStart(9)).join("");
+  const shown = rows.filter(
+    (_, i) => rows.length <= 9 || i === rows.length - 1 || i % Math.ceil(rows.length / 8) === 0,
+  );
+  return [
+    `mean: memory for ${rows[0]!.memory} experts a layer, the page cache has what slots leave`,
+    line(
+      "  slots a layer",
+      shown.map(({ slots }) => String(slots)),
+    ),
+    line(
+      "  from the disk",
+      shown.map(({ disk }) => disk.toFixed(3)),
+    ),
+    line(
+      "  page cache",
+      shown.map(({ cached }) => cached.toFixed(3)),
+    ),
+    "",
+  ].join("\n");
+}
 
 /** One number for each policy and number of slots. */
 function table(

@@ -17,6 +17,7 @@ const LOOKS: readonly {
   { policy: "hotset, RAM", colour: 2, bold: true },
   { policy: "hotset, device", colour: 7, bold: true },
   { policy: "static", colour: 6, dashed: true },
+  { policy: "ClassLRU", colour: 6 },
   { policy: "LFU", colour: 3 },
   { policy: "LRU", colour: 1 },
   { policy: "random", colour: 0 },

@@ -1,4 +1,4 @@
-// Policies to compare the engine's own with, each for one layer. Three know nothing of the future,
+// Policies to compare the engine's own with, each for one layer. Four know nothing of the future,
 // two know all of it.
 
 import type { ExpertUse } from "../../src/backend/experts.ts";
@@ -12,7 +12,7 @@ import type { Policy } from "../../src/experts/layer_cache.ts";
 abstract class Demand implements Policy {
   #inUse: ReadonlySet<number> = new Set();
 
-  step(use: readonly ExpertUse[]): void {
+  step(use: readonly ExpertUse[], _tokens?: number): void {
     this.#inUse = new Set(use.map(({ expert }) => expert));
     this.seen(use);
   }
@@ -67,6 +67,43 @@ export class Lfu extends Demand {
 
   protected choose(candidates: readonly number[]): number {
     return least(candidates, (expert) => this.#tokens.get(expert) ?? 0);
+  }
+}
+
+/** Tokens in which a count of ClassLru halves. */
+const HALF_LIFE = 128;
+/** Its classes: counts below 2, below 4, and so on. */
+const CLASSES = 8;
+
+/**
+ * llama.cpp 1.0's: uses are counted with a half-life of 128 tokens, evicted experts' too, in eight
+ * classes by powers of two; the least recently used of the lowest class is evicted.
+ */
+export class ClassLru extends Demand {
+  readonly #counts = new Map<number, number>();
+  readonly #last = new Map<number, number>();
+  #now = 0;
+
+  override step(use: readonly ExpertUse[], tokens: number): void {
+    const keep = 0.5 ** (tokens / HALF_LIFE);
+    for (const [expert, count] of this.#counts) this.#counts.set(expert, count * keep);
+    super.step(use);
+  }
+
+  protected seen(use: readonly ExpertUse[]): void {
+    this.#now++;
+    for (const { expert, tokens } of use) {
+      this.#counts.set(expert, (this.#counts.get(expert) ?? 0) + tokens);
+      this.#last.set(expert, this.#now);
+    }
+  }
+
+  protected choose(candidates: readonly number[]): number {
+    const classOf = (expert: number): number =>
+      Math.min(CLASSES - 1, Math.floor(Math.log2(Math.max(1, this.#counts.get(expert) ?? 0))));
+    const lowest = Math.min(...candidates.map(classOf));
+    const of = candidates.filter((expert) => classOf(expert) === lowest);
+    return least(of, (expert) => this.#last.get(expert) ?? 0);
   }
 }
 

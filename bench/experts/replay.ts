@@ -6,7 +6,7 @@ import { Ewma } from "../../src/experts/ewma.ts";
 import { LayerCache, type Policy } from "../../src/experts/layer_cache.ts";
 import { decodes, type Trace } from "../../src/experts/trace.ts";
 import { PRICE } from "../../src/wiring/policies.ts";
-import { Belady, BeladyBypass, Lfu, Lru, Random, Static } from "./policies.ts";
+import { Belady, BeladyBypass, ClassLru, Lfu, Lru, Random, Static } from "./policies.ts";
 
 /** The steps of one layer. */
 export interface LayerStep {
@@ -32,6 +32,7 @@ export const CONTESTANTS: readonly Contestant[] = [
   { name: "random", create: (_e, _s, _steps, layer) => new Random(1 + layer) },
   { name: "LRU", create: () => new Lru() },
   { name: "LFU", create: () => new Lfu() },
+  { name: "ClassLRU", create: () => new ClassLru() },
   { name: "EWMA+bypass", create: (experts) => new Ewma(experts) },
   { name: "hotset, device", create: (experts, slots) => new Adaptive({ experts, slots, price: PRICE.device }) },
   { name: "hotset, RAM", create: (experts, slots) => new Adaptive({ experts, slots, price: PRICE.ram }) },

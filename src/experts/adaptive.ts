@@ -8,7 +8,7 @@
 // numbers alone, which meets the same steps, so that the choice follows what would have happened.
 
 import type { ExpertUse } from "../backend/experts.ts";
-import { ALPHA, Ewma } from "./ewma.ts";
+import { ALPHA, Ewma, PROMPT } from "./ewma.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
 
 /** Weights of a token: the last 100, 20 and 4 tokens make two thirds. */
@@ -62,6 +62,7 @@ export class Adaptive implements Policy {
       const { hits, misses } = one.cache.begin(use, tokens);
       const before = one.cache.counters.admissions;
       for (const { expert } of misses) one.cache.admit(expert);
+      if (tokens > PROMPT) continue; // a prompt streams all experts, whoever is resident
       const admissions = one.cache.counters.admissions - before;
       one.worth = KEEP * one.worth + hits.length - this.#price * admissions;
     }

@@ -13,10 +13,18 @@ export const ALPHA = 0.01;
  */
 export const MARGIN = 0.02;
 
+/**
+ * Tokens that a prompt counts as, at most, however long it is: it says less than the tokens that
+ * are decoded after it, and others are decoded beside it, so their experts have to survive it.
+ */
+export const PROMPT = 32;
+
 export class Ewma implements Policy {
   /** Share of tokens that used each expert, recent tokens weighted most [E]. */
   readonly scores: Float64Array;
   readonly #alpha: number;
+  /** What chunks of a prompt may count, until tokens are decoded again. */
+  #left = PROMPT;
 
   /** @param seed initial scores [E], saved by an earlier run */
   constructor(experts: number, alpha = ALPHA, seed?: ArrayLike<number>) {
@@ -25,9 +33,17 @@ export class Ewma implements Policy {
   }
 
   step(use: readonly ExpertUse[], tokens: number): void {
-    const keep = (1 - this.#alpha) ** tokens;
+    const keep = (1 - this.#alpha) ** this.#counted(tokens);
     for (let e = 0; e < this.scores.length; e++) this.scores[e]! *= keep;
     for (const { expert, tokens: n } of use) this.scores[expert]! += (1 - keep) * (n / tokens);
+  }
+
+  /** The tokens that a step counts as: more than PROMPT are a chunk of a prompt. */
+  #counted(tokens: number): number {
+    const prompt = tokens > PROMPT;
+    const counted = prompt ? this.#left : tokens;
+    this.#left = prompt ? 0 : Math.min(PROMPT, this.#left + tokens);
+    return counted;
   }
 
   replaces(missing: number, residents: readonly number[]): number | null {

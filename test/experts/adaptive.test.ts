@@ -111,3 +111,18 @@ describe("the engine's policy", () => {
     expect([...policy.scores]).toEqual([0, 0, 0, 0]);
   });
 });
+
+it.each([128, 256, 2048])(
+  "residents of decoded tokens survive a long prompt of other experts, in chunks of %d",
+  (chunk) => {
+    const [experts, slots] = [8, 4];
+    const cache = new LayerCache(experts, slots, new Adaptive({ experts, slots, price: 0 }));
+    const step = (use: readonly number[], tokens: number): void => {
+      const each = use.map((expert) => ({ expert, tokens: tokens / use.length }));
+      for (const { expert } of cache.begin(each, tokens).misses) cache.admit(expert);
+    };
+    for (let token = 0; token < 300; token++) step(token % 2 === 0 ? [0, 1] : [2, 3], 1);
+    for (let rows = 0; rows < 4096; rows += chunk) step([4, 5, 6, 7], chunk);
+    expect([...cache.residents].sort()).toEqual([0, 1, 2, 3]);
+  },
+);

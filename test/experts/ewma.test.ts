@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { CONTESTANTS, layerSteps, replay } from "../../bench/experts/replay.ts";
 import { usesOf } from "../../src/backend/experts.ts";
-import { Ewma, MARGIN } from "../../src/experts/ewma.ts";
+import { Ewma, MARGIN, PROMPT } from "../../src/experts/ewma.ts";
 import { decodes, parseTrace } from "../../src/experts/trace.ts";
 import { inRepo } from "../support/fixtures.ts";
 
@@ -24,6 +24,17 @@ describe("Ewma", () => {
     expect([...chunk.scores]).toEqual([0.75, 0.375, 0.375, 0]);
     chunk.step(usesOf([3, 0]), 1);
     expect([...chunk.scores]).toEqual([0.875, 0.1875, 0.1875, 0.5]);
+  });
+
+  it("counts a prompt as so many tokens at most, whatever its chunks, until as many are decoded", () => {
+    const scoresAfter = (...steps: readonly (readonly [expert: number, tokens: number])[]): number[] => {
+      const policy = new Ewma(2, 0.5);
+      for (const [expert, tokens] of steps) policy.step([{ expert, tokens }], tokens);
+      return [...policy.scores];
+    };
+    expect(scoresAfter([0, 1000])).toEqual(scoresAfter([0, PROMPT]));
+    expect(scoresAfter([1, 5], [0, 1000], [0, 500])).toEqual(scoresAfter([1, 5], [0, PROMPT]));
+    expect(scoresAfter([0, 1000], [1, 3], [0, 1000])).toEqual(scoresAfter([0, PROMPT], [1, 3], [0, 3]));
   });
 
   it("admits an expert that is used clearly more than the least used resident, in its place", () => {

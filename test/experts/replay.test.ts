@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { figuresOf, means, slotsFor } from "../../bench/experts/figures.ts";
 import { CONTESTANTS, replay } from "../../bench/experts/replay.ts";
+import { splits } from "../../bench/experts/split.ts";
 import type { Trace } from "../../src/experts/trace.ts";
 
 /** Steps of one layer, each the experts of one decoded token. */
@@ -36,6 +37,12 @@ describe("policies, by hand", () => {
     expect(hits(trace, name, 2)).toBe(expected);
   });
 
+  it("ClassLRU: of two counts between 2 and 4 the expert that was used longest ago is evicted, used more or not", () => {
+    const trace = traceOf(4, single("000011121"));
+    expect(hits(trace, "ClassLRU", 2)).toBe(6); // 2 evicts 0, so that the last 1 hits
+    expect(hits(trace, "LFU", 2)).toBe(5);
+  });
+
   it("keep the experts that the same step uses", () => {
     // With two slots and two experts a token, what is admitted is the token's own pair: policies
     // have no choice.
@@ -46,7 +53,7 @@ describe("policies, by hand", () => {
       [0, 2],
       [2, 1],
     ]);
-    for (const name of ["random", "LRU", "LFU", "Belady"]) expect(hits(pairs, name, 2), name).toBe(4);
+    for (const name of ["random", "LRU", "LFU", "ClassLRU", "Belady"]) expect(hits(pairs, name, 2), name).toBe(4);
   });
 
   it("count uploads, and steps without a miss, of decoded tokens and prompts apart", () => {
@@ -87,6 +94,19 @@ function best(steps: readonly (readonly number[])[], slots: number, forced: bool
   return from(0, []);
 }
 
+it("memory without slots is an LRU of pages, memory of slots alone the engine's tier, and between them both", () => {
+  const trace = traceOf(5, single("0123401231102240312040123"));
+  const misses = (name: string): number => replay(trace, contestant(name), 3).decode.misses / 25;
+  const [none, one, two, all] = splits([trace], [3]);
+  expect(none!.disk).toBe(misses("LRU"));
+  expect(none!.disk + none!.cached).toBeCloseTo(1);
+  expect(all).toEqual({ memory: 3, slots: 3, disk: misses("hotset, RAM"), cached: 0 });
+  for (const { slots, disk, cached } of [one!, two!]) {
+    const hitRate = replay(trace, contestant("hotset, RAM"), slots).decode.hits / 25;
+    expect(disk + cached + hitRate).toBeCloseTo(1);
+  }
+});
+
 describe("on random traces", () => {
   const E = 5;
   const traces = fc.integer({ min: 1, max: 2 }).chain((k) =>
@@ -117,7 +137,8 @@ describe("on random traces", () => {
         const trace = traceOf(8, steps);
         const belady = hits(trace, "Belady", slots);
         const bypass = hits(trace, "Belady+bypass", slots);
-        for (const name of ["random", "LRU", "LFU"]) expect(belady).toBeGreaterThanOrEqual(hits(trace, name, slots));
+        for (const name of ["random", "LRU", "LFU", "ClassLRU"])
+          expect(belady).toBeGreaterThanOrEqual(hits(trace, name, slots));
         for (const name of ["EWMA+bypass", "hotset, device", "hotset, RAM", "Belady"])
           expect(bypass).toBeGreaterThanOrEqual(hits(trace, name, slots));
         for (const one of CONTESTANTS) {

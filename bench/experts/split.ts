@@ -1,5 +1,5 @@
-// Replays a trace on the CPU with memory that is split: slots of the engine's own for some experts of
-// each layer, and the system's page cache, which keeps what was read last, for the rest.
+// Replays a trace on the CPU with memory that is split: slots of the engine's own for some experts
+// of each layer, and the system's page cache, which keeps what was read last, for the rest.
 
 import { Adaptive } from "../../src/experts/adaptive.ts";
 import { LayerCache } from "../../src/experts/layer_cache.ts";

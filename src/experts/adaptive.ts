@@ -62,7 +62,7 @@ export class Adaptive implements Policy {
       const { hits, misses } = one.cache.begin(use, tokens);
       const before = one.cache.counters.admissions;
       for (const { expert } of misses) one.cache.admit(expert);
-      if (tokens > PROMPT) continue; // a prompt streams all experts, whoever is resident
+      if (tokens > PROMPT) continue; // a prompt streams all experts
       const admissions = one.cache.counters.admissions - before;
       one.worth = KEEP * one.worth + hits.length - this.#price * admissions;
     }

@@ -21,16 +21,17 @@ import { type GateSource, nextLayerPrediction, type Predict } from "../experts/p
 import { RamTier } from "../experts/ram_tier.ts";
 import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
-import { scoresFromText, scoresToText } from "../experts/warm_start.ts";
+import { type Choices, learnedFromText, learnedToText } from "../experts/warm_start.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource } from "../tensor/types.ts";
 import { Policies, type PRICE } from "./policies.ts";
 
 /**
- * The trial of reading past the page cache has short turns: it may double the speed, or halve it.
+ * The trial of reading past the page cache takes four tokens, one by one in turns, because the way
+ * may double the speed, or halve it. So few may mislead, so it is soon repeated.
  */
-const BYPASS = { window: 4, rounds: 3 } as const;
+const BYPASS = { window: 1, settling: 0, rounds: 2, hold: 64, longest: 4096 } as const;
 
 /** Where a model's offloaded experts are. */
 export interface Residency {
@@ -72,12 +73,23 @@ export interface ResidencyOptions {
  * others only follow.
  */
 class Trials {
-  readonly #prefetch = new AbTrial();
+  readonly #prefetch: AbTrial;
   /**
    * Copying out of the page cache takes a processor longer than the read, but saves the read
    * on a hit.
    */
-  readonly #bypass = new AbTrial(BYPASS);
+  readonly #bypass: AbTrial;
+
+  /** @param choices what an earlier run has found: the trials begin with it */
+  constructor({ prefetch, bypass }: Choices) {
+    this.#prefetch = new AbTrial({ remembered: prefetch });
+    this.#bypass = new AbTrial({ ...BYPASS, remembered: bypass });
+  }
+
+  /** For the next run. */
+  get choices(): Choices {
+    return { prefetch: this.#prefetch.pays, bypass: this.#bypass.pays };
+  }
 
   for({ last }: ClassParts) {
     return { prefetchTrial: seen(this.#prefetch, last), bypassTrial: seen(this.#bypass, last) };
@@ -115,8 +127,8 @@ type MakeExperts = (rule?: ExpertRule) => Experts;
 
 /** Tiers of the CPU backend: RAM, and the disk behind it. @throws MemoryError, WeightsError */
 export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise<Residency> {
-  const { classes, policies, keep, experts } = await setUp(options, "ram");
-  const trials = new Trials();
+  const { classes, policies, choices, keep, experts } = await setUp(options, "ram");
+  const trials = new Trials(choices);
   const rams: { readonly slots: HostExperts; readonly tier: RamTier; readonly quota: number }[] = [];
   for (const parts of classes) {
     const { slots: quota, extra, transit } = parts.tiers;
@@ -157,7 +169,7 @@ export async function cpuResidency(ops: Ops, options: ResidencyOptions): Promise
     async close() {
       for (const { tier } of rams) await tier.close();
       for (const { spill } of classes) await spill?.close();
-      await keep();
+      await keep(trials.choices);
     },
   };
 }
@@ -172,14 +184,14 @@ export async function deviceResidency(
   options: ResidencyOptions,
   cpu: Omit<CpuOptions, "maxTokens" | "deviceName">,
 ): Promise<Residency> {
-  const { classes, policies, keep, experts } = await setUp(options, "device");
+  const { classes, policies, choices, keep, experts } = await setUp(options, "device");
   const hosts = await createCpuExpertClasses(
     classes.map(({ shape, tiers }) => ({ shape, slots: tiers.ram!.slots })),
     cpu,
   );
   const quotas = classes.map(({ tiers }) => ({ slots: tiers.ram!.quota, extra: tiers.ram!.extra }));
   const behind = new Policies(classes, quotas, "ram");
-  const trials = new Trials();
+  const trials = new Trials(choices);
   const rams = classes.map((parts, c) => {
     const { quota, extra } = parts.tiers.ram!;
     const tier = ramTier(hosts[c]!, { quota, extra }, parts, trials, behind.ofClass(parts));
@@ -192,7 +204,7 @@ export async function deviceResidency(
   };
   try {
     const thread = new StepThread();
-    const deviceTrials = new Trials();
+    const deviceTrials = new Trials(choices);
     const devices: { readonly tier: DeviceTier; readonly quota: number }[] = [];
     const made: MakeExperts[][] = [];
     for (const [c, parts] of classes.entries()) {
@@ -249,7 +261,7 @@ export async function deviceResidency(
       async close() {
         for (const { tier } of devices) tier.close();
         await closeAll();
-        await keep();
+        await keep({ prefetch: deviceTrials.choices.prefetch, bypass: trials.choices.bypass });
       },
     };
   } catch (error) {
@@ -265,9 +277,10 @@ export async function deviceResidency(
 async function setUp({ layers, perToken, rule, tiers, spill, learned }: ResidencyOptions, tier: keyof typeof PRICE) {
   const counts = layers.map(({ shape }) => shape.count);
   const alike = classesOf(layers.map(({ shape }) => shape));
-  const seeds = scoresFromText(await learned.store.read(learned.name), counts);
-  const policies = new Policies(alike, tiers, tier, seeds);
-  const keep = (): Promise<void> => learned.store.write(learned.name, scoresToText(policies.scores));
+  const known = learnedFromText(await learned.store.read(learned.name), counts);
+  const policies = new Policies(alike, tiers, tier, known?.scores ?? null);
+  const keep = (choices: Choices): Promise<void> =>
+    learned.store.write(learned.name, learnedToText({ scores: policies.scores, ...choices }));
   const conversions = new Conversions();
   const classes: ClassParts[] = [];
   for (const [c, found] of alike.entries()) {
@@ -277,7 +290,8 @@ async function setUp({ layers, perToken, rule, tiers, spill, learned }: Residenc
     const policy = policies.ofClass(found);
     classes.push({ ...found, tiers: tiers[c]!, own, policy, predict, spill: spill(), conversions, last });
   }
-  return { classes, policies, keep, experts: Math.max(...counts) };
+  const choices: Choices = known ?? { bypass: null, prefetch: null };
+  return { classes, policies, choices, keep, experts: Math.max(...counts) };
 }
 
 /**

@@ -55,6 +55,20 @@ describe("AbTrial", () => {
     expect(held).toEqual([1, 2, 4, 8, 8, 8]);
   });
 
+  it("can decide in four tokens, holds what is remembered first, and a limit of its own", () => {
+    const short = { window: 1, settling: 0, rounds: 2, hold: 10, longest: 15 };
+    const trial = new AbTrial({ ...short, remembered: true });
+    const ms = { on: 90, off: 100 };
+    expect([trial.on, trial.pays, trial.deciding]).toEqual([true, true, false]);
+    expect(pass(trial, 10, ms)).toBe(10);
+    expect(pass(trial, 4, ms)).toBe(2);
+    expect(pass(trial, 15, ms)).toBe(15); // twice as long would be 20
+    expect(trial.on).toBe(false);
+    const fresh = new AbTrial(short);
+    expect(pass(fresh, 4, ms)).toBe(2);
+    expect(fresh.pays).toBe(true);
+  });
+
   it("is not misled by a few slow tokens, nor by those that profit from the turn before", () => {
     const trial = new AbTrial({ window: 12, rounds: 3, hold: 100 });
     for (let i = 0; i < 72; i++) {

@@ -39,7 +39,10 @@ describe("as text", () => {
 const [E, D] = [4, 256];
 const SHAPE: ExpertShape = { count: E, hidden: D, intermediate: 64, up: FORMATS.q8, down: FORMATS.q8 };
 
-/** Decodes tokens, each by the next expert; returns how each token's record was read, and what was kept. */
+/**
+ * Decodes tokens, each by the next expert. Returns whether each one was read past the page cache,
+ * and what was kept.
+ */
 async function decoded(tokens: number, known: string | null): Promise<{ ways: boolean[]; kept: Learned | null }> {
   const ways: boolean[] = [];
   const experts = Array.from({ length: E }, (_, e) => {

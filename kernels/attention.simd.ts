@@ -1,42 +1,34 @@
 // y = softmax(scale q kᵀ) v over a sequence's paged keys: online, grouped queries, sliding window.
 //
 // A tile of queries goes through the keys together: those of several tokens that follow one another
-// in a sequence, or of several KV heads of one token, whose keys lie side by side. Four positions
-// meet two queries at a time; an f16 is converted once for many queries, and for few only moved
-// into place (lib/simd/attend.simd.ts); a NaN in f16 becomes a number. Positions are taken in fours
-// at multiples of four, the same for every tile: those of a four that a query does not see get the
+// in a sequence, or of several KV heads of one token, whose keys lie side by side. For many queries
+// a block of keys or values is copied as f32 and meets four of them at a time
+// (lib/simd/attend_block.simd.ts). For few, four positions meet two, and an f16 is only moved into
+// place (lib/simd/attend.simd.ts). A NaN in f16 becomes a number. Positions are weighed in fours at
+// multiples of four, the same for every tile: those of a four that a query does not see get the
 // weight 0, and what no query of the tile sees is not read. So results do not depend on how the
 // work was cut.
 
 import { addEach, scoreEach } from "./lib/simd/attend.simd";
-import { exp4, half as halfToFloat, halves, maxOf, sumOf } from "./lib/simd/lanes.simd";
+import { addMany, copyBytes, copyRow, paddedBytes, PARTIAL, rowOf, scoreMany } from "./lib/simd/attend_block.simd";
+import { END, FIRST, finish, MAX, STATE, weigh } from "./lib/simd/attend_state.simd";
+import { EXP_BYTES, keepExp } from "./lib/simd/exp.simd";
 
 /** Queries of a tile: with their sums they fit in the first cache. */
 const TILE: u32 = 32;
 
-/** Bytes of a query's state: total (a v128, to be summed), max (f32), first and end (u32). */
-const STATE: usize = 32;
-const MAX: usize = 16;
-const FIRST: usize = 20;
-const END: usize = 24;
-
-/** Bytes of a query, its sums, or a row as f32, padded with zeros to whole steps of the loops. */
-// @ts-ignore: decorator
-@inline function paddedBytes(headDim: u32): usize {
-  return ((<usize>headDim + 7) / 8) * 32;
-}
-
-/** Bytes of a query's scores in one block, in whole fours. */
+/** Bytes of a query's scores in one block, in whole eights. */
 // @ts-ignore: decorator
 @inline function scoreBytes(blockSize: u32): usize {
-  return ((<usize>blockSize + 3) / 4) * 16;
+  return ((<usize>blockSize + 7) / 8) * 32;
 }
 
 /** Bytes of scratch that a thread needs. */
 export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headDim: u32, valueDim: u32): u32 {
   const queries = <usize>max(TILE, heads / kvHeads);
   const both = paddedBytes(headDim) + paddedBytes(valueDim);
-  return <u32>(queries * (both + STATE + scoreBytes(blockSize)) + 4 * both);
+  const copies = max(copyBytes(8, paddedBytes(headDim)), copyBytes(blockSize, paddedBytes(valueDim)));
+  return <u32>(queries * (both + STATE + scoreBytes(blockSize)) + 4 * both + copies + PARTIAL + EXP_BYTES);
 }
 
 /**
@@ -176,11 +168,13 @@ function attendTile(
   const rowBytes = half ? headBytes / 2 : headBytes;
   const stride = <usize>rowHeads * rowBytes;
   const headStride = rowHeads == kvHeads ? rowBytes : 0; // from one KV head to the next
-  // Many queries are worth a copy of the rows as f32, one after the other: in place they all fall
-  // on the same few lines of the first cache, being whole pages apart.
-  const copied = headBytes != padded || valueBytes != paddedValue || each > (half ? 4 : 8);
+  const many = each > (half ? 4 : 8);
+  const copied = many || headBytes != padded || valueBytes != paddedValue;
   const raw = half != 0 && !copied;
   const step = scoreBytes(blockSize);
+  const kept = scores + most * step;
+  const copy = kept + EXP_BYTES;
+  keepExp(kept);
   for (let i: u32 = 0; i < total; i++) {
     const token = (i % each) / group;
     const head = (kvHead + i / each) * group + (i % group);
@@ -207,16 +201,30 @@ function attendTile(
     const base = <usize>load<u32>(table + <usize>block * 4) + <usize>kvHead * headStride;
     const keys = base + <usize>keyOffset;
     const values = base + <usize>valueOffset;
-    for (let p = begin & ~3; p < end; p += 4)
+    for (let h: u32 = 0; many && h < count; h++) {
+      const i = <usize>(h * each);
+      const plane = keys + <usize>h * headStride;
+      const into = scores + i * step;
+      scoreMany(plane, stride, begin, end, headDim, half, rows, each, queries + i * padded, into, step, copy);
+    }
+    for (let p = many ? end : begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
         const i = <usize>(h * each);
         const into = scores + i * step + <usize>p * 4;
         const plane = keys + <usize>h * headStride;
         meet(false, plane, stride, p, begin, end, headDim, half, copied, rows, each, queries + i * padded, into, step);
       }
-    for (let i: usize = 0; i < <usize>total; i++)
-      weigh(states + i * STATE, sums + i * paddedValue, paddedValue, scores + i * step, start, begin & ~3, end, raw);
-    for (let p = begin & ~3; p < end; p += 4)
+    for (let i: usize = 0; i < <usize>total; i++) {
+      const own = scores + i * step;
+      weigh(states + i * STATE, sums + i * paddedValue, paddedValue, own, start, begin & ~3, end, raw, kept);
+    }
+    for (let h: u32 = 0; many && h < count; h++) {
+      const i = <usize>(h * each);
+      const plane = values + <usize>h * headStride;
+      const at = sums + i * paddedValue;
+      addMany(plane, stride, begin, end, valueDim, half, valueRows, each, at, scores + i * step, step, copy);
+    }
+    for (let p = many ? end : begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
         const i = <usize>(h * each);
         const weights = scores + i * step + <usize>p * 4;
@@ -275,95 +283,8 @@ function meet(
   }
 }
 
-/**
- * Position p of a block; in place of one that no query of the tile sees, and that may not be
- * written yet, the nearest.
- */
-// @ts-ignore: decorator
-@inline function rowOf(plane: usize, stride: usize, p: u32, begin: u32, end: u32): usize {
-  return plane + <usize>min(max(p, begin), end - 1) * stride;
-}
-
 /** A query's own values times `scale`, and times 2^100 for raw keys, which are 2^112 too small. */
 function scaled(q: usize, headDim: u32, scale: f64, raw: bool, into: usize): void {
   const factor = <f32>((raw ? 1.2676506002282294e30 : 1) * scale);
   for (let d: usize = 0; d < <usize>headDim * 4; d += 4) store<f32>(into + d, load<f32>(q + d) * factor);
-}
-
-/** y = sums / total. */
-function finish(state: usize, sums: usize, y: usize, headDim: u32): void {
-  const total = sumOf(v128.load(state));
-  const end = <usize>headDim * 4;
-  let d: usize = 0;
-  for (; d + 16 <= end; d += 16) v128.store(y + d, f32x4.div(v128.load(sums + d), f32x4.splat(total)));
-  for (; d < end; d += 4) store<f32>(y + d, load<f32>(sums + d) / total);
-}
-
-/** One position's key or value as f32, at `into`. */
-function copyRow(row: usize, headDim: u32, half: u32, into: usize): usize {
-  const vectors = (<usize>headDim & ~3) * 4;
-  const end = <usize>headDim * 4;
-  let d: usize = 0;
-  if (half) {
-    for (; d < vectors; d += 16) v128.store(into + d, halves(row + d / 2));
-    for (; d < end; d += 4) store<f32>(into + d, halfToFloat(load<u16>(row + d / 2)));
-  } else {
-    for (; d < vectors; d += 16) v128.store(into + d, v128.load(row + d));
-    for (; d < end; d += 4) store<f32>(into + d, load<f32>(row + d));
-  }
-  return into;
-}
-
-/**
- * Scores of one query become weights exp(score - max), 0 where it does not look; a larger max
- * rescales its sums.
- */
-function weigh(
-  state: usize,
-  sums: usize,
-  padded: usize,
-  scores: usize,
-  start: u32,
-  low: u32,
-  high: u32,
-  raw: bool,
-): void {
-  const first = load<u32>(state, FIRST);
-  const end = min(load<u32>(state, END), start + high);
-  if (end <= start + low || first >= start + high) {
-    memory.fill(scores + <usize>low * 4, 0, <usize>(((high + 3) & ~3) - low) * 4);
-    return;
-  }
-  const least = f32x4.splat(-Infinity);
-  const rest = f32x4.splat(raw ? 4096 : 1); // of the 2^112 that queries did not get
-  const gain = f32x4.splat(raw ? <f32>5.192296858534828e33 : 1); // 2^112, for raw values
-  let peaks = least;
-  for (let p = low; p < high; p += 4) {
-    const at = scores + <usize>p * 4;
-    let score = f32x4.mul(v128.load(at), rest);
-    if (start + p < first || start + p + 4 > end) {
-      const position = i32x4.add(i32x4.splat(start + p), i32x4(0, 1, 2, 3));
-      const seen = v128.and(i32x4.ge_u(position, i32x4.splat(first)), i32x4.lt_u(position, i32x4.splat(end)));
-      score = v128.bitselect(score, least, seen);
-    }
-    v128.store(at, score);
-    peaks = f32x4.max(peaks, score);
-  }
-  const before = load<f32>(state, MAX);
-  const peak = max(before, maxOf(peaks));
-  let total = v128.load(state);
-  if (before != peak) {
-    const fade = exp4(f32x4.splat(before - peak));
-    store<f32>(state, peak, MAX);
-    total = f32x4.mul(total, fade);
-    for (let d: usize = 0; d < padded; d += 16) v128.store(sums + d, f32x4.mul(v128.load(sums + d), fade));
-  }
-  const peakOfAll = f32x4.splat(peak);
-  for (let p = low; p < high; p += 4) {
-    const at = scores + <usize>p * 4;
-    const weight = exp4(f32x4.sub(v128.load(at), peakOfAll));
-    v128.store(at, f32x4.mul(weight, gain));
-    total = f32x4.add(total, weight);
-  }
-  v128.store(state, total);
 }

@@ -7,7 +7,6 @@
 
 import { start, storeEight } from "./lib/simd/dot.simd";
 import { BITS, CENTER, OFFSETS, SIXTEENS, SUPER } from "./lib/simd/format.simd";
-import { maxOf } from "./lib/simd/lanes.simd";
 import { storePairs } from "./lib/simd/pairs.simd";
 import { starts, tailBytes, xGroup } from "./lib/simd/product_int8.simd";
 import { scratchOf } from "./lib/simd/scratch.simd";
@@ -45,14 +44,19 @@ export function quantize(from: u32, to: u32, thread: u32, x: usize, D: u32, grou
   }
 }
 
-/** The scale of `count` values at x. */
+/**
+ * The scale of `count` values at x. Magnitudes are compared as integers, in one instruction, of
+ * which NaN is the largest.
+ */
 // @ts-ignore: decorator
 @inline function stepOf(x: usize, count: i32): f32 {
-  let most = f32x4.splat(0);
+  let most = i32x4.splat(0);
   const whole = x + 4 * (count & ~3);
-  for (; x < whole; x += 16) most = f32x4.max(most, f32x4.abs(v128.load(x)));
-  for (const end = whole + 4 * (count & 3); x < end; x += 4) most = f32x4.max(most, f32x4.abs(v128.load32_splat(x)));
-  return maxOf(most) / 127;
+  for (; x < whole; x += 16) most = i32x4.max_u(most, f32x4.abs(v128.load(x)));
+  for (const end = whole + 4 * (count & 3); x < end; x += 4) most = i32x4.max_u(most, f32x4.abs(v128.load32_splat(x)));
+  most = i32x4.max_u(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1));
+  most = i32x4.max_u(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2));
+  return f32x4.extract_lane(most, 0) / 127;
 }
 
 /** Returns the sum of the integers; `before`: that of the group before. */

@@ -332,9 +332,10 @@ export interface Ops {
   append(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): void;
   /**
    * softmax(scale q kᵀ) v over the sequence's cached positions up to the token's own: [T, H Dh], or
-   * [T, H kv] where values are a part of keys.
+   * [T, H kv] where values are a part of keys. If only output rows are wanted, a backend may return
+   * those alone: [R, ...].
    */
-  attention(kv: KvStore, layer: number, qkv: Tensor, attention: Attention): Tensor;
+  attention(kv: KvStore, layer: number, qkv: Tensor, attention: Attention, wanted?: "outputs"): Tensor;
   /** The columns of x as a matrix takes them: [T, D]. */
   reorder(x: Tensor, order: InputOrder): Tensor;
   /** x · wᵀ + w's bias: [T, rows of w]. */

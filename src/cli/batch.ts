@@ -8,7 +8,7 @@ import type { ChatModel } from "../engine/chat_api.ts";
 import { RequestError } from "../errors.ts";
 import { type BatchOutput, openDevice, openOutput, pipedOutput } from "./batch_output.ts";
 import { batchProgress } from "./batch_progress.ts";
-import { type Counts, runBatch } from "./batch_run.ts";
+import type { Counts } from "./batch_run.ts";
 import { interruptible } from "./interrupt.ts";
 import { addModelOptions, MODEL_ARGUMENT, type ModelFlags, openOptions } from "./model_options.ts";
 import { openPlace } from "./open_place.ts";
@@ -82,6 +82,7 @@ async function batch(
     start = performance.now();
     const progress = batchProgress(inputSize, flags.quiet === true);
     try {
+      const { runBatch } = await import("./batch_run.ts"); // the server's code, which others do without
       counts = await runBatch(inputOf(from), output, withDefaults(model, chatDefaults(flags)), {
         parallel: flags.parallel,
         lineLimit: flags.lineLimit ?? LINE_LIMIT,

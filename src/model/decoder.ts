@@ -77,7 +77,8 @@ export type Output = "logits" | "hidden";
 
 /**
  * One step: computes logits [R, V] for the batch's output rows, and appends keys and values of all
- * T tokens to `kv`. The last layer's experts run only for the output rows: nothing else reads them.
+ * T tokens to `kv`. What follows keys and values in the last layer is computed for the output rows
+ * only, from the experts on or, where the backend can, from attention on: nothing else reads it.
  */
 export async function forward(
   ops: Ops,
@@ -94,6 +95,7 @@ export async function forward(
   let x = ops.embed(m.embed); // [T, D]
   const next = { router: 0, kv: 0, state: 0 }; // numbers of those that layers have
   for (const [i, layer] of m.layers.entries()) {
+    const last = i === m.layers.length - 1;
     const h = norm(x, layer.attnNorm); // [T, D]
     let a: Tensor; // [T, H Dh]
     if (layer.attention) {
@@ -101,7 +103,7 @@ export async function forward(
         ? latentQkv(ops, h, layer.latent, layer.attention) // [T, (H + 1) (dr + kv)]
         : ops.qkv(inOrder(ops, h, layer.orders.qkv), layer.qkv, layer.attention); // [T, (H + 2 Hkv) Dh], RoPE applied
       ops.append(kv, next.kv, qkv, layer.attention);
-      a = ops.attention(kv, next.kv++, qkv, layer.attention);
+      a = ops.attention(kv, next.kv++, qkv, layer.attention, last && !layer.outGate ? "outputs" : undefined);
       if (layer.latent) a = ops.heads(a, layer.latent.expand); // [T, H kv] -> [T, H dv]
       const gate = layer.outGate && ops.matmul(inOrder(ops, h, layer.orders.outGate), layer.outGate);
       if (gate) a = ops.recurrent!.gate(a, gate);
@@ -109,8 +111,11 @@ export async function forward(
       a = recur(ops, kv.states!, next.state, layer, h); // or [T, Hv dv], or [T, D]
       next.state += layer.recurrence!.delta ? 2 : 1;
     }
+    const few = a.shape[0]! < x.shape[0]!; // [R, ...]
+    if (few) x = ops.rows(x);
+    if (x.shape[0] === 0) return x;
     x = ops.add(x, ops.matmul(inOrder(ops, a, layer.orders.wo), layer.wo));
-    if (i === m.layers.length - 1) x = ops.rows(x); // [R, D]
+    if (last && !few) x = ops.rows(x); // [R, D]
     if (x.shape[0] === 0) return x;
     const g = norm(x, layer.ffnNorm);
     const outputs: Tensor[] = [];

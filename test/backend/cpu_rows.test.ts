@@ -83,19 +83,28 @@ for (const instructions of cpuInstructions())
       const w = await ops.loadMatrix(memorySource("qkv", uniform(width * 64, 8), width, 64), FORMATS.f32);
       for (const precision of ["f32", "f16"] as const) {
         const seen: Float32Array[] = [];
-        for (const T of [1, ...STEPS]) {
+        /** Attention of steps of T tokens, all of them or those at `outputs`. */
+        const attend = async (T: number, outputs?: Uint32Array): Promise<Float32Array> => {
           const kv = ops.createKv({ layers: 1, kvHeads, headDim }, precision, 16, ROWS);
           await kv.reserve(2);
-          const verb = (tokens: Uint32Array) => {
-            ops.begin(batchOf(tokens.length, { tokens, positions: tokens, tables: [range(2)] }));
+          const all = await steps(T, (tokens) => {
+            ops.begin(
+              batchOf(tokens.length, { tokens, positions: tokens, tables: [range(2)], ...(outputs && { outputs }) }),
+            );
             const qkv = ops.qkv(ops.embed(table), [w], attention);
             ops.append(kv, 0, qkv, attention);
-            return ops.read(ops.attention(kv, 0, qkv, attention));
-          };
-          seen.push(await steps(T, verb));
+            const y = ops.attention(kv, 0, qkv, attention, outputs && "outputs");
+            return ops.read(outputs && y.shape[0] === tokens.length ? ops.rows(y) : y);
+          });
           kv.close();
-        }
+          return all;
+        };
+        for (const T of [1, ...STEPS]) seen.push(await attend(T));
         for (const [i, T] of STEPS.entries()) expect(apart(seen[i + 1]!, seen[0]!), `${T} tokens`).toBe(0);
+        const each = heads * headDim;
+        const outputs = Uint32Array.of(2, 9, ROWS - 1);
+        const wanted = [...outputs].flatMap((row) => [...seen[0]!.subarray(row * each, (row + 1) * each)]);
+        expect(apart(await attend(ROWS, outputs), Float32Array.from(wanted)), "output rows").toBe(0);
       }
     });
   });

@@ -234,14 +234,14 @@ class SimdOps implements Ops {
     this.#later.push(() => this.#attention.append(store, layer, batch, from, shape));
   }
 
-  attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention): Tensor {
+  attention(kv: KvStore, layer: number, qkv: Tensor, shape: Attention, wanted?: "outputs"): Tensor {
     const batch = this.#step();
     const store = kv as SimdKv;
-    store.lists(store.part(layer), batch);
-    const y = this.#tensor("attention", batch.tokens.length, shape.heads * rowOf(shape).valueDim);
+    const rows = wanted ? batch.outputs.length : batch.tokens.length;
+    const y = this.#tensor("attention", rows, shape.heads * rowOf(shape).valueDim);
     const from = { at: at(qkv), width: sizes(qkv)[1] };
     const sinks = shape.sinks && (shape.sinks as SimdVector).at;
-    this.#later.push(() => this.#attention.attend(store, layer, batch, from, shape, sinks, y.at));
+    this.#later.push(() => this.#attention.attend(store, layer, batch, from, shape, sinks, y.at, rows));
     return y;
   }
 

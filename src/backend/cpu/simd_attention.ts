@@ -75,18 +75,28 @@ export class SimdAttention {
   }
 
   /**
-   * Attention's results [T, H Dh], or [T, H kv] of a latent, at `y` in the home heap, where `sinks`
-   * lie too. Yields where the event loop may run.
+   * Attention's results [rows, H Dh], or [rows, H kv] of a latent, at `y` in the home heap, where
+   * `sinks` lie too. `rows` fewer than the batch's: of its output rows. Yields where the event loop
+   * may run.
    */
   *attend(
     store: SimdKv,
     layer: number,
-    batch: Batch,
+    all: Batch,
     { at, width }: Projected,
     shape: Attention,
     sinks: number | null,
     y: number,
+    rows: number,
   ): Generator<void> {
+    if (rows === 0) return;
+    let batch = all;
+    let queries = at;
+    if (rows < all.tokens.length) {
+      batch = outputsOf(all);
+      queries = this.#heaps.workspace(this.#home).at("queries", 4 * rows * width);
+      this.#products.rows(at, all.outputs, width, queries);
+    }
     const part = store.part(layer);
     const { heap } = part;
     const { pool } = this.#heaps;
@@ -96,7 +106,7 @@ export class SimdAttention {
     const kvHeads = latent ? sharesOf(heads) : shape.kvHeads;
     const { blockSize } = store;
     const T = batch.tokens.length;
-    const q = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
+    const q = this.#products.inHeap(heap, "qkv", queries, 4 * T * width);
     const space = this.#heaps.workspace(heap);
     const to = heap === this.#home ? y : space.at("attended", 4 * T * heads * valueDim);
     const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim, valueDim);
@@ -119,6 +129,17 @@ export class SimdAttention {
     yield* this.#products.slices.run("attention", heap, units, alone ? units : grain, macs / units, args);
     this.#products.copy(heap, to, this.#home, y, 4 * T * heads * valueDim);
   }
+}
+
+/** The output rows of a batch as one. */
+function outputsOf(batch: Batch): Batch {
+  const { tokens, positions, sequence, outputs } = batch;
+  const taken = (values: Uint32Array): Uint32Array => Uint32Array.from(outputs, (row) => values[row]!);
+  return {
+    ...batch,
+    ...{ tokens: taken(tokens), positions: taken(positions), sequence: taken(sequence) },
+    outputs: Uint32Array.from(outputs.keys()),
+  };
 }
 
 /** Parts that heads of one key are cut into, of eight heads at most: threads take them apart. */

@@ -33,6 +33,7 @@ import { withJsonSchemas } from "./schemas.ts";
 import { createSession } from "./session.ts";
 import type { Restored } from "./session_context.ts";
 import { createStepper, type Runner } from "./stepper.ts";
+import { StreamedChunks } from "./streamed_chunks.ts";
 import { textCodec } from "./text.ts";
 import { maxRows, toBatch } from "./work.ts";
 
@@ -60,6 +61,8 @@ export interface ModelParts {
   readonly forward: (batch: Batch | "next", watch?: RouteWatcher, output?: Output) => Promise<Tensor>;
   /** Where experts are offloaded. */
   readonly experts?: () => ExpertStats;
+  /** Tokens of a prompt's first chunks there; they grow up to ops.maxTokens. Default: that. */
+  readonly usualChunk?: number;
   readonly onRoutes?: ((step: RouteStep) => void) | undefined;
   /** False: no tokens are drafted. */
   readonly speculates?: boolean;
@@ -324,10 +327,18 @@ function savedShape({ architecture, kv, weights }: ModelParts): SavedShape {
 const SHARED_CHUNK = 128;
 
 /** Computes the steps of a model on a backend. */
-function runnerOf({ ops, architecture, forward, experts, onRoutes }: ModelParts, watch: RouteWatch): Runner {
+function runnerOf(parts: ModelParts, watch: RouteWatch): Runner {
+  const { ops, architecture, experts, onRoutes, usualChunk: usual = ops.maxTokens } = parts;
+  const stalledMs = (): number => experts!().ms.stall;
+  const grows = experts !== undefined && usual < ops.maxTokens;
+  const streamed = grows ? new StreamedChunks({ usual, most: ops.maxTokens, stalledMs }) : null;
+  const forward: ModelParts["forward"] = streamed
+    ? (batch, ...more) => streamed.step(batch === "next" ? 1 : batch.tokens.length, () => parts.forward(batch, ...more))
+    : parts.forward;
+  const largest = (): number => streamed?.tokens ?? ops.maxTokens;
   // Only steps whose result is wanted may be traced: none runs ahead and is then discarded.
   const chunk = (position: number, alone: boolean): number =>
-    ops.chunk?.(position) ?? (alone ? ops.maxTokens : Math.min(SHARED_CHUNK, ops.maxTokens));
+    ops.chunk?.(position) ?? (alone ? largest() : Math.min(SHARED_CHUNK, largest()));
   if (onRoutes) {
     const traced = (step: RouteStep): void => {
       onRoutes(step);

@@ -193,7 +193,7 @@ export async function openModel(
       draft,
       ...(platform.startGrammarWorker && { startGrammarWorker: platform.startGrammarWorker }),
       compileDeadline: options.compileDeadline,
-      ...(stays && { experts: () => stays.stats() }),
+      ...(stays && { experts: () => stays.stats(), usualChunk: opening.usualChunk }),
       async release() {
         await stays?.close();
         if (stays) await input.close();

@@ -8,7 +8,7 @@ import type { OpenOptions } from "../engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
 import { cacheBytes, paneNeeds } from "../engine/panes.ts";
 import { maxRows } from "../engine/work.ts";
-import { RequestError } from "../errors.ts";
+import { MemoryError, RequestError } from "../errors.ts";
 import { classesOf } from "../experts/classes.ts";
 import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../model/family.ts";
 import { footprintOf, kvBlockBytes, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
@@ -54,6 +54,11 @@ const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
 const CPU_CHUNKS = { usual: 256, manyExperts: 512 } as const;
 /** Rows that an expert should get of a chunk: weights are spread once for all of them. */
 const EXPERT_ROWS = 32;
+/**
+ * Where experts are offloaded on the CPU a chunk reads them once, so the largest one has as many
+ * tokens as this part of the budget has scratch memory for, or as cost no expert its slot.
+ */
+const STREAMED_PART = 1 / 32;
 
 /** What computes: a GPU, real or in software; null: the CPU. */
 export type Computes = { readonly software: boolean } | null;
@@ -67,7 +72,9 @@ function cpuChunk(a: Architecture): number {
 /** How a model is opened: what the options leave open is chosen. */
 export interface Opening {
   readonly context: number;
+  /** Tokens of the largest chunk of a prompt, and of the first ones. */
   readonly chunk: number;
+  readonly usualChunk: number;
   readonly kvPrecision: "f16" | "f32";
   /** The formats of a choice of weights. */
   readonly formats: (name: PackableName) => FormatPlan;
@@ -89,16 +96,43 @@ export function planOpening(
 ): Opening {
   const context = chooseContext(options.context, a);
   const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : cpuChunk(a);
-  const chunk = Math.min(options.chunk ?? most, context);
+  const usualChunk = Math.min(options.chunk ?? most, context);
   const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
   const formats = formatsOf(a, options);
-  const { main, plan, kv } = choosePlan(a, sources, options, { gpu, ram, context, chunk, kvPrecision, formats });
+  const planFor = (chunk: number): Chosen =>
+    choosePlan(a, sources, options, { gpu, ram, context, chunk, kvPrecision, formats });
+  const usual = planFor(usualChunk);
+  const streams = gpu === null && options.chunk === undefined && usual.plan.tiers !== null;
+  const [chunk, { main, plan, kv }] = streams ? grown(usualChunk, usual, planFor) : [usualChunk, usual];
   const bytes = (positions: number): number => {
     if (plan.tiers) return main;
     const states = stateBytes(a) > 0 ? 1 - STATES_PART : 1; // they take a part of the cache's bytes
     return Math.min(main, Math.ceil(main - plan.kvBytes + kv(positions) / states));
   };
-  return { context, chunk, kvPrecision, formats, plan, bytes };
+  return { context, chunk, usualChunk, kvPrecision, formats, plan, bytes };
+}
+
+/** The largest chunk that its part of the budget allows, or that costs no slot, and its plan. */
+function grown(usual: number, first: Chosen, planFor: (chunk: number) => Chosen): readonly [number, Chosen] {
+  let best: readonly [number, Chosen] = [usual, first];
+  for (let chunk = 2 * usual; chunk <= first.positions; chunk *= 2) {
+    const next = fitting(() => planFor(chunk));
+    if (next === null) break;
+    const free = JSON.stringify(next.plan.tiers) === JSON.stringify(first.plan.tiers);
+    if (!free && next.chunkBytes > STREAMED_PART * next.main) break;
+    best = [chunk, next];
+  }
+  return best;
+}
+
+/** A plan, or null if it does not fit. */
+function fitting(plan: () => Chosen): Chosen | null {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof MemoryError) return null;
+    throw error;
+  }
 }
 
 function chooseContext(asked: number | undefined, { context: most }: Architecture): number {
@@ -161,16 +195,23 @@ export function cacheGeometry(a: Architecture, context: number, chunk: number): 
   return each + more < Math.ceil(context / BLOCK_SIZE) ? { ...geometry, windows } : geometry;
 }
 
-/**
- * The plan, the budget that it is for, and the bytes of a KV cache.
- * @throws MemoryError where no plan fits the budget
- */
+/** The plan, the budget that it is for, and the bytes of a KV cache. */
+interface Chosen {
+  readonly main: number;
+  readonly plan: Plan;
+  readonly kv: Needs["kv"];
+  /** Bytes of a chunk's values, and positions of the cache if experts are offloaded. */
+  readonly chunkBytes: number;
+  readonly positions: number;
+}
+
+/** @throws MemoryError where no plan fits the budget */
 function choosePlan(
   a: Architecture,
   sources: ModelSources,
   options: OpenOptions,
   { gpu, ram, context, chunk, kvPrecision, formats }: PlanInput,
-): { readonly main: number; readonly plan: Plan; readonly kv: Needs["kv"] } {
+): Chosen {
   const budget = mainBudget(options, gpu, ram);
   const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
   const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
@@ -179,6 +220,9 @@ function choosePlan(
   const geometry = cacheGeometry(a, context, chunk);
   const needsOfPanes = paneNeeds(geometry.windows?.positions ?? 1, chunk, BLOCK_SIZE);
   const sizes = { ...kvBlockBytes(geometry, kvPrecision, BLOCK_SIZE, gpu !== null), needs: needsOfPanes };
+  const chunkBytes = 4 * (chunk * valuesPerToken(a, sources) + logits);
+  // If experts are offloaded, memory for cache positions is memory that experts cannot use.
+  const positions = Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE;
   const needs: Needs = {
     weights: (name) => footprint(name).weights,
     dense: (name) => footprint(name).dense,
@@ -191,11 +235,10 @@ function choosePlan(
     kv: (positions) => cacheBytes(Math.ceil(positions / BLOCK_SIZE), sizes),
     scratch:
       LEAST_STATES * stateBytes(a) +
-      4 * (chunk * valuesPerToken(a, sources) + logits) +
+      chunkBytes +
       (gpu ? 4 * Math.min(chunk, TOGETHER) * valuesPerOutput(a) : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
-    // If experts are offloaded, memory for cache positions is memory that experts cannot use.
-    positions: Math.ceil((options.context ?? Math.min(context, TIERED_POSITIONS)) / BLOCK_SIZE) * BLOCK_SIZE,
+    positions,
     kept: wanted === "auto" && !ownFormats(sources).has(undefined) ? formatsText(sources, formats("f32")) : undefined,
   };
   const budgets: Budgets = {
@@ -204,7 +247,7 @@ function choosePlan(
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
-  return { main: budget, plan: planMemory(needs, wanted, budgets), kv: needs.kv };
+  return { main: budget, plan: planMemory(needs, wanted, budgets), kv: needs.kv, chunkBytes, positions };
 }
 
 /** Whether experts are read as blocks of a file. */

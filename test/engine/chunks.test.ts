@@ -26,4 +26,22 @@ describe("the largest chunk of a prompt", () => {
     expect(chunkOn({ software: false }, { gpuMemory: 64 * GIB })).toBe(1024);
     expect(chunkOn({ software: true })).toBe(512);
   });
+
+  it.each([
+    // 294 kB of values a token: a 32nd of the budget has room for 1,024 tokens of 301 MB, not of 602
+    { ram: 12, chunk: 1024, why: "as its part of the budget has scratch memory for" },
+    { ram: 24, chunk: 2048, why: "more where the budget is larger" },
+    { ram: 64, chunk: 256, why: "the usual one where all experts fit" },
+  ])("of an 8x7B within $ram GiB is $chunk: $why", ({ ram, chunk }) => {
+    const url = "synthetic:mixtral-8x7b";
+    const { config, source } = parseSynthetic(url);
+    const architecture = readArchitecture(config, url, {});
+    const sources = bindSources(architecture, source);
+    const opening = (options = {}) =>
+      planOpening(architecture, sources, { weights: "q4", ram: ram * GIB, ...options }, null, 0);
+    expect(opening()).toMatchObject({ chunk, usualChunk: 256 });
+    expect(opening({ chunk: 7 })).toMatchObject({ chunk: 7, usualChunk: 7 });
+    // A chunk is no longer than the positions of the cache.
+    expect(opening({ context: 600 }).chunk).toBe(Math.min(chunk, 512));
+  });
 });

@@ -28,7 +28,7 @@ describe("the largest chunk of a prompt", () => {
   });
 
   it.each([
-    // 294 kB of values a token: a 32nd of the budget has room for 1,024 tokens of 301 MB, not of 602
+    // 294 kB of values a token: a 32nd of the budget has room for 301 MB, 1,024 tokens, not for 602
     { ram: 12, chunk: 1024, why: "as its part of the budget has scratch memory for" },
     { ram: 24, chunk: 2048, why: "more where the budget is larger" },
     { ram: 64, chunk: 256, why: "the usual one where all experts fit" },

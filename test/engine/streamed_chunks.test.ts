@@ -7,7 +7,7 @@ import { expect, it, onTestFinished, vi } from "vitest";
 import { StreamedChunks } from "../../src/engine/streamed_chunks.ts";
 import { open } from "../../src/index.ts";
 
-/** Sizes of the chunks of a prompt where reading takes `read` ms and computing a token `token` ms. */
+/** Sizes of a prompt's chunks where reading takes `read` ms and computing a token `token` ms. */
 async function sizes(count: number, read: number, token: number): Promise<number[]> {
   let [now, stalled] = [0, 0];
   const chunks = new StreamedChunks({ usual: 256, most: 1500, stalledMs: () => stalled, clock: () => now });

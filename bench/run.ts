@@ -27,6 +27,7 @@ import { profileCommand } from "./profile_command.ts";
 import { residencyCommand } from "./residency/command.ts";
 import { about, stamp, writeResult } from "./result.ts";
 import { shapesCommand } from "./shapes/command.ts";
+import { speculationCommand } from "./speculation/command.ts";
 import { type Measurement, suite } from "./suite.ts";
 import { tiersCommand } from "./tiers.ts";
 
@@ -51,6 +52,7 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
        npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
        npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]
        npm run bench -- shapes [--models <a model>,...] [--format q4] [its other options: bench/README.md]
+       npm run bench -- speculation [--model models/tales] [--draft <model>] [its other options: bench/README.md]
        npm run bench -- tiers <file.gguf> [--limit 50%] [its other options: bench/README.md]`;
 
 /** One entry of "runs" in a result: a report, or why there is none. */
@@ -141,6 +143,7 @@ if (process.argv[2] === "contexts") process.exit(await contextsCommand(root, pro
 if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
 if (process.argv[2] === "perplexity") process.exit(await perplexityCommand(process.argv.slice(3)));
 if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));
+if (process.argv[2] === "speculation") process.exit(await speculationCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "shapes") process.exit(await shapesCommand(root, process.argv.slice(3)));
 if (process.argv[2] === "tiers") process.exit(await tiersCommand(root, process.argv.slice(3)));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));

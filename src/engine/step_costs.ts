@@ -8,48 +8,62 @@ const STALE = 64;
 const ASSUMED = 0.3;
 
 export class StepCosts {
-  /** By tokens of the step: ms, the oldest first, and the step that saw it last. */
-  readonly #seen = new Map<number, { readonly ms: number[]; at: number }>();
+  /** Of steps of one token: ms, the oldest first. */
+  readonly #ones: number[] = [];
+  /**
+   * By tokens of a larger step: its cost in terms of steps of one at that time, the oldest first,
+   * and the step that saw it last. Where experts are missing, both depend on the text.
+   */
+  readonly #seen = new Map<number, { readonly costs: number[]; at: number }>();
   #steps = 0;
 
   /** A step of `tokens` took so long. */
   note(tokens: number, ms: number): void {
-    const seen = this.#seen.get(tokens) ?? { ms: [], at: 0 };
-    this.#seen.set(tokens, seen);
-    seen.ms.push(ms);
-    if (seen.ms.length > SAMPLES) seen.ms.shift();
-    seen.at = ++this.#steps;
+    this.#steps++;
     for (const [size, other] of this.#seen) {
-      if (size === 1 || this.#steps - other.at < STALE) continue;
-      other.ms.shift();
+      if (size === tokens || this.#steps - other.at < STALE) continue;
+      other.costs.shift();
       other.at = this.#steps;
-      if (other.ms.length === 0) this.#seen.delete(size);
+      if (other.costs.length === 0) this.#seen.delete(size);
     }
+    if (tokens === 1) {
+      keep(this.#ones, ms);
+      return;
+    }
+    const { one } = this;
+    if (one === null) return;
+    const seen = this.#seen.get(tokens) ?? { costs: [], at: 0 };
+    this.#seen.set(tokens, seen);
+    keep(seen.costs, ms / one);
+    seen.at = this.#steps;
   }
 
   /** Milliseconds of a step of one token; null: none was seen. */
   get one(): number | null {
-    return this.#median(1);
+    return this.#ones.length === 0 ? null : median(this.#ones);
   }
 
   /**
-   * A step's cost in terms of a step of one token, between sizes that were seen in proportion;
-   * null: none of these was seen.
+   * A step's cost in terms of a step of one token, at least 1, between sizes that were seen in
+   * proportion; null: no step of one was seen.
    */
   relative(tokens: number): number | null {
-    const { one } = this;
-    if (one === null) return null;
-    const sizes = [...this.#seen.keys()];
+    if (this.#ones.length === 0) return null;
+    const known = (size: number): number => (size === 1 ? 1 : Math.max(1, median(this.#seen.get(size)!.costs)));
+    const sizes = [1, ...this.#seen.keys()];
     const below = Math.max(...sizes.filter((size) => size <= tokens));
     const above = Math.min(...sizes.filter((size) => size >= tokens));
-    const from = this.#median(below)! / one;
+    const from = known(below);
     if (above === Number.POSITIVE_INFINITY) return from + ASSUMED * (tokens - below);
-    const to = this.#median(above)! / one;
-    return above === below ? from : from + ((to - from) * (tokens - below)) / (above - below);
+    return above === below ? from : from + ((known(above) - from) * (tokens - below)) / (above - below);
   }
+}
 
-  #median(tokens: number): number | null {
-    const ms = this.#seen.get(tokens)?.ms;
-    return ms ? [...ms].sort((a, b) => a - b)[ms.length >> 1]! : null;
-  }
+function keep(samples: number[], sample: number): void {
+  samples.push(sample);
+  if (samples.length > SAMPLES) samples.shift();
+}
+
+function median(samples: readonly number[]): number {
+  return [...samples].sort((a, b) => a - b)[samples.length >> 1]!;
 }

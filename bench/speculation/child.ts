@@ -1,0 +1,134 @@
+// `node dist/bench/speculation/child.js <task as JSON>`: one way of drafting over all texts, in a
+// process of its own.
+
+import { createHash } from "node:crypto";
+import { cpus } from "node:os";
+import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
+import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
+import { openChat } from "../../src/chat/conventions.ts";
+import type { GenerateOptions, GenerationResult } from "../../src/engine/api.ts";
+import type { Model } from "../../src/engine/model.ts";
+import type { Files } from "../../src/weights/files.ts";
+import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
+import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
+import { TEXTS, type Text } from "./texts.ts";
+
+/** Bytes of RAM that the models may take. */
+const RAM = 8 * 2 ** 30;
+
+export interface Task {
+  readonly model: string;
+  readonly weights: string;
+  readonly threads: number;
+  readonly tokens: number;
+  /** "off", "lookup", or the draft model. */
+  readonly way: string;
+  /** Experts of each layer in RAM; null: all. */
+  readonly slots: number | null;
+  /** Milliseconds that a read of an expert takes at least, one after the other. */
+  readonly readMs: number;
+}
+
+/** One text. */
+export interface Row {
+  readonly name: string;
+  readonly kind: Text["kind"];
+  readonly decodeTps: number;
+  /** Of all threads, after the first token. */
+  readonly cpuMs: number;
+  readonly tokens: number;
+  readonly drafted: number;
+  readonly accepted: number;
+  /** Of the answer's ids. */
+  readonly digest: string;
+}
+
+/** A disk of one head: reads follow each other, each as long as `ms` from when it is on. */
+class Disk {
+  on = false;
+  readonly #ms: number;
+  #free = 0;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  async turn(): Promise<void> {
+    if (!this.on || this.#ms === 0) return;
+    const now = performance.now();
+    this.#free = Math.max(this.#free, now) + this.#ms;
+    const until = this.#free;
+    await new Promise((resolve) => setTimeout(resolve, until - now));
+  }
+}
+
+async function opened({ model, weights, threads, way, slots }: Task, disk: Disk): Promise<Model> {
+  enableWasmFeatures();
+  const drafts = way === "off" || way === "lookup" ? { speculation: way } : { draft: way };
+  const options = {
+    ...({ backend: "cpu", threads, ...drafts } as { backend: "cpu"; threads: number; speculation?: "off" | "lookup" }),
+    ...(weights !== "auto" && { weights: weights as "f32" }),
+    ...(slots !== null && { expertSlots: slots }),
+  };
+  return openWithDraft(model, options, {
+    async files(where) {
+      const { files, file } = await nodeFolderOrFile(where);
+      return { files: where === model ? behind(files, disk) : files, file };
+    },
+    ...{ gpu: async () => null, mayHaveGpu: false, ram: RAM, cpuName: cpus()[0]?.model.trim() ?? "CPU" },
+    ...{ cores: usableCores(), chat: openChat, spill: () => null, identity: (where) => where },
+    tuning: { read: async () => null, write: async () => {} }, // what earlier runs learned would differ
+    startWorker: startNodeWorker,
+  });
+}
+
+function behind(files: Files, disk: Disk): Files {
+  return {
+    label: files.label,
+    list: (subfolder) => files.list(subfolder),
+    size: (name) => files.size(name),
+    async read(name, offset, into, bypass) {
+      await disk.turn();
+      await files.read(name, offset, into, bypass);
+    },
+    close: () => files.close(),
+  };
+}
+
+async function measured(model: Model, { name, kind, prompt, held }: Text, tokens: number): Promise<Row> {
+  const session = model.session();
+  const pattern = held?.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  const constraint = pattern === undefined ? undefined : await (await model.grammars.regex(pattern)).matcher();
+  const free = kind === "usual" ? { temperature: 0.8, topP: 0.95 } : { temperature: 0 };
+  const options: GenerateOptions = { maxTokens: tokens, seed: 7, ...free, ignoreEos: true };
+  const { ignoreEos: _, ...ending } = options;
+  const ids: number[] = [];
+  let finish: GenerationResult | undefined;
+  let before: NodeJS.CpuUsage | undefined;
+  try {
+    for await (const piece of session.generate(prompt, constraint ? { ...ending, constraint } : options)) {
+      before ??= process.cpuUsage();
+      ids.push(...piece.ids);
+      finish = piece.finish;
+    }
+  } finally {
+    constraint?.close();
+    session.close();
+  }
+  const { user, system } = process.cpuUsage(before);
+  const { drafted, accepted } = finish!.speculation ?? { drafted: 0, accepted: 0 };
+  const digest = createHash("sha256").update(ids.join(" ")).digest("hex").slice(0, 16);
+  const { decodeTps } = finish!.timings;
+  return { name, kind, decodeTps, cpuMs: (user + system) / 1000, tokens: ids.length, drafted, accepted, digest };
+}
+
+const task = JSON.parse(process.argv[2] ?? "") as Task;
+const disk = new Disk(task.readMs);
+const model = await opened(task, disk);
+disk.on = true;
+const rows: Row[] = [];
+// The first round tells what steps cost here, as a server's first answers do.
+for (const text of TEXTS) await measured(model, text, Math.min(task.tokens, 40));
+for (const text of TEXTS) rows.push(await measured(model, text, task.tokens));
+await model.close();
+console.log(JSON.stringify(rows));

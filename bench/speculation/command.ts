@@ -1,0 +1,121 @@
+// `npm run bench -- speculation`: what drafts are worth, on usual texts and on copied ones, and
+// that the tokens are the same.
+
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { usableCores } from "../../src/backend/cpu/node_threads.ts";
+import { RequestError } from "../../src/errors.ts";
+import { resultName, whole } from "../arguments.ts";
+import { runNode } from "../peers/children.ts";
+import { median } from "../residency/bounds.ts";
+import { about, stamp, writeResult } from "../result.ts";
+import type { Row, Task } from "./child.ts";
+
+const USAGE = `usage: npm run bench -- speculation [--model models/tales] [--weights auto] [--draft <model>] [--threads <n>] [--tokens 200]
+         [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--repeats 3] [--name <of the result>]`;
+
+/** A text: medians over the repeats. */
+interface Summary extends Pick<Row, "name" | "kind"> {
+  readonly offTps: number;
+  readonly onTps: number;
+  /** Medians of the ratios of each repeat: of tokens a second, and of processor time saved. */
+  readonly ratio: number;
+  readonly cpuRatio: number;
+  /** Tokens of the answer a step; a draft's are none. */
+  readonly tokensPerStep: number;
+  readonly drafted: number;
+  readonly accepted: number;
+}
+
+/** Takes the measurements; returns the exit code. */
+export async function speculationCommand(root: URL, args: readonly string[]): Promise<number> {
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(root, args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    return 2;
+  }
+  const { task, way, repeats, name } = parsed;
+  const script = fileURLToPath(new URL("dist/bench/speculation/child.js", root));
+  try {
+    const runs: { readonly off: Row[]; readonly on: Row[] }[] = [];
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      const ways = repeat % 2 === 0 ? ["off", way] : [way, "off"]; // what changes on the machine meets both
+      const rows = new Map<string, Row[]>();
+      for (const one of ways)
+        rows.set(one, (await runNode(root, script, [JSON.stringify({ ...task, way: one })])) as Row[]);
+      runs.push({ off: rows.get("off")!, on: rows.get(way)! });
+    }
+    const summaries = runs[0]!.off.map((_, at) => summary(runs, at));
+    for (const row of summaries) console.log(line(row));
+    const of = (kind: Row["kind"]): number[] => summaries.filter((row) => row.kind === kind).map(({ ratio }) => ratio);
+    const least = Math.min(...of("usual"));
+    console.log(
+      `medians: copied ${median(of("copied")).toFixed(2)}, repeated ${median(of("repeated")).toFixed(2)}; of usual texts the least ${least.toFixed(2)}`,
+    );
+    const said = args.map((arg) => (arg.includes("/") ? basename(arg) : arg));
+    const head = about(root, name, ["speculation", ...said]);
+    const what = { ...task, model: basename(task.model), way: basename(way) };
+    writeResult(root, name, { ...head, kind: "speculation", ...what, repeats, summaries, runs });
+    console.log(`written to bench/results/${name}.json`);
+    return 0;
+  } catch (error) {
+    console.error((error as Error).message);
+    return 1;
+  }
+}
+
+/** @throws Error where a text's tokens differ */
+export function summary(
+  runs: readonly { readonly off: readonly Row[]; readonly on: readonly Row[] }[],
+  at: number,
+): Summary {
+  const pairs = runs.map(({ off, on }) => ({ off: off[at]!, on: on[at]! }));
+  const [first] = pairs;
+  const { name, kind, digest } = first!.off;
+  if (pairs.some(({ off, on }) => off.digest !== digest || on.digest !== digest))
+    throw new Error(`${name}: the tokens differ with drafts`);
+  const { tokens, drafted, accepted } = first!.on;
+  return {
+    ...{ name, kind, drafted, accepted, tokensPerStep: tokens / (tokens - accepted) },
+    offTps: median(pairs.map(({ off }) => off.decodeTps)),
+    onTps: median(pairs.map(({ on }) => on.decodeTps)),
+    ratio: median(pairs.map(({ off, on }) => on.decodeTps / off.decodeTps)),
+    cpuRatio: median(pairs.map(({ off, on }) => off.cpuMs / on.cpuMs)),
+  };
+}
+
+function line({ name, offTps, onTps, ratio, cpuRatio, tokensPerStep, drafted, accepted }: Summary): string {
+  const rates = `${offTps.toFixed(1).padStart(8)} off ${onTps.toFixed(1).padStart(8)} on`;
+  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right`;
+}
+
+function parse(root: URL, args: readonly string[]) {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: "string", default: fileURLToPath(new URL("models/tales", root)) },
+      weights: { type: "string", default: "auto" },
+      draft: { type: "string" },
+      threads: { type: "string", default: String(usableCores()) },
+      tokens: { type: "string", default: "200" },
+      slots: { type: "string" },
+      "read-ms": { type: "string", default: "0" },
+      repeats: { type: "string", default: "3" },
+      name: { type: "string" },
+    },
+  });
+  const { model, weights, draft, slots } = values;
+  const readMs = whole("read-ms", values["read-ms"], 0);
+  if (readMs > 0 && slots === undefined) throw new RequestError("--read-ms: expected --slots too, or nothing is read");
+  const task: Omit<Task, "way"> = {
+    ...{ model, weights, readMs },
+    threads: whole("threads", values.threads),
+    tokens: whole("tokens", values.tokens, 2),
+    slots: slots === undefined ? null : whole("slots", slots),
+  };
+  const name = resultName(values.name ?? `${stamp(root)}-speculation`);
+  return { task, way: draft ?? "lookup", repeats: whole("repeats", values.repeats), name };
+}

@@ -1,0 +1,43 @@
+// The benchmark of speculation: its options, and that different tokens are an error and no figure.
+
+import { describe, expect, it, vi } from "vitest";
+import type { Row } from "../../bench/speculation/child.ts";
+import { speculationCommand, summary } from "../../bench/speculation/command.ts";
+
+const row = (decodeTps: number, cpuMs: number, more: Partial<Row> = {}): Row => ({
+  ...{ name: "usual 1", kind: "usual", decodeTps, cpuMs, tokens: 40, drafted: 30, accepted: 20, digest: "a" },
+  ...more,
+});
+
+describe("speculation", () => {
+  it("compares each repeat's two ways, and takes the medians", () => {
+    const runs = [
+      { off: [row(100, 90)], on: [row(150, 60)] },
+      { off: [row(50, 80)], on: [row(100, 40)] },
+      { off: [row(100, 90)], on: [row(90, 100)] },
+    ];
+    expect(summary(runs, 0)).toEqual({
+      ...{ name: "usual 1", kind: "usual", offTps: 100, onTps: 100, ratio: 1.5, cpuRatio: 1.5 },
+      ...{ tokensPerStep: 2, drafted: 30, accepted: 20 },
+    });
+  });
+
+  it.each([
+    ["with drafts", { off: [row(1, 1)], on: [row(1, 1, { digest: "b" })] }],
+    ["in another repeat", { off: [row(1, 1, { digest: "b" })], on: [row(1, 1)] }],
+  ])("says where the tokens differ %s", (_, run) => {
+    expect(() => summary([{ off: [row(1, 1)], on: [row(1, 1)] }, run], 0)).toThrow("usual 1: the tokens differ");
+  });
+
+  it.each([
+    [["--tokens", "1"], "--tokens: expected a whole number of at least 2"],
+    [["--read-ms", "3"], "--read-ms: expected --slots too"],
+    [["--slots", "few"], "--slots: expected a whole number"],
+    [["--unknown"], "--unknown"],
+  ])("refuses %j", async (args, message) => {
+    const error = vi.spyOn(console, "error").mockReturnValue();
+    expect(await speculationCommand(new URL("file:///"), args)).toBe(2);
+    expect(error.mock.calls[0]![0]).toContain(message);
+    error.mockRestore();
+  });
+});

@@ -5,6 +5,7 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
+import { open } from "../../src/index.ts";
 import { type RunningServer, startServer } from "../../src/server/node_serve.ts";
 import { openTales } from "../server/real.ts";
 import { pageOf, serve } from "../support/chromium.ts";
@@ -15,6 +16,7 @@ import { leftToCi } from "../support/level.ts";
 const skip = leftToCi ?? noFirefox;
 const PROMPT = "Once upon a time";
 const TOKENS = 16;
+const GREEDY = { maxTokens: 8, temperature: 0 } as const;
 
 /** What a person does, by the events that the browser would send. */
 const PERSON = `
@@ -38,13 +40,20 @@ const WORKER = pageOf(
   { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" },
   `
   import { openInWorker } from "/dist/src/browser.js";
+  const packed = async () => {
+    const names = [];
+    const root = await navigator.storage.getDirectory();
+    for await (const name of (await root.getDirectoryHandle("hotset-packed", { create: true })).keys()) names.push(name);
+    return names;
+  };
   globalThis.inWorker = async (options, prompt, generate) => {
     const model = await openInWorker(location.origin + "/models/tales", options);
     const ids = [];
     for await (const piece of model.session().generate(prompt, generate)) ids.push(...piece.ids);
-    const { backend } = await model.stats();
+    const { backend, experts } = await model.stats();
+    const kept = await packed();
     await model.close();
-    return { ids, threads: backend.threads };
+    return { ids, threads: backend.threads, packed: experts?.packed, kept, left: await packed() };
   };
 `,
 );
@@ -109,9 +118,23 @@ describe.skipIf(skip)(titled("the page in Firefox", skip), () => {
       const { prompt, greedy_ids } = prompts[0]!;
       await firefox.goto(`http://127.0.0.1:${(files.address() as AddressInfo).port}${path}`);
       const options = { backend: "cpu", weights: "f32", kv: "f32", threads: 2 };
-      const args = [options, prompt, { maxTokens: 8, temperature: 0 }].map((arg) => JSON.stringify(arg)).join(", ");
+      const args = [options, prompt, GREEDY].map((arg) => JSON.stringify(arg)).join(", ");
       const told = await firefox.evaluate<{ ids: number[]; threads: number }>(`inWorker(${args})`);
-      expect(told).toEqual({ ids: greedy_ids.slice(0, 8), threads });
+      expect(told).toMatchObject({ ids: greedy_ids.slice(0, 8), threads });
     },
   );
+
+  it("keeps experts that had to be packed in its storage while a model is open", async () => {
+    const options = { backend: "cpu", weights: "q4", kv: "f32", activations: "f32", context: 64, threads: 2 } as const;
+    const whole = await open(inRepo("models/tales"), options);
+    const wanted: number[] = [];
+    for await (const { ids } of whole.session().generate(PROMPT, GREEDY)) wanted.push(...ids);
+    await whole.close();
+    const args = [{ ...options, expertSlots: 4 }, PROMPT, GREEDY].map((arg) => JSON.stringify(arg)).join(", ");
+    const told = await firefox.evaluate<{ ids: number[]; packed: { bytes: number; refused: string | null } }>(
+      `inWorker(${args})`,
+    );
+    expect(told).toMatchObject({ ids: wanted, packed: { refused: null }, kept: [expect.any(String)], left: [] });
+    expect(told.packed.bytes).toBeGreaterThan(1e6);
+  });
 });

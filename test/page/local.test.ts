@@ -2,10 +2,8 @@
 // no headers, below a sub-path, in Chromium.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePage } from "../../src/cli/page_files.ts";
@@ -16,14 +14,8 @@ import { inRepo, titled } from "../support/fixtures.ts";
 import { hubServer } from "../support/hub_server.ts";
 import { PATIENT } from "../support/patience.ts";
 import { axeFinds } from "./open_page.ts";
+import { type StaticHost, staticHost } from "./static_host.ts";
 
-const BELOW = "/some/where/";
-const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-};
 const QUESTION = "Tell me of a fox.";
 const talesFiles = readdirSync(inRepo("models/tales")).filter((name) => !name.endsWith(".md"));
 
@@ -56,8 +48,7 @@ describe("hotset page", () => {
 describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium", noChromium), () => {
   const out = mkdtempSync(join(tmpdir(), "hotset-page-"));
   const profile = mkdtempSync(join(tmpdir(), "hotset-profile-"));
-  let server: Server;
-  let origin: string;
+  let host: StaticHost;
   let context: BrowserContext;
   let page: Page;
   let wanted: string;
@@ -88,20 +79,12 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     const atEnd = (end: () => void): void => void ends.push(end);
     hub = (await hubServer({ "acme/tales": { files } }, {}, atEnd)).endpoint;
     await writePage(out, [hub, "http://localhost:*"]); // its storage is another host
-    server = createServer((request, response) => {
-      const { pathname } = new URL(request.url!, "http://localhost");
-      const file = join(out, pathname.slice(BELOW.length) || "index.html");
-      if (!pathname.startsWith(BELOW) || !existsSync(file)) return response.writeHead(404).end();
-      const type = TYPES[extname(file)] ?? "application/octet-stream";
-      return response.writeHead(200, { "content-type": type }).end(readFileSync(file));
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    host = await staticHost(out);
     context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM!, args: ["--no-sandbox"] });
     page = await context.newPage();
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("request", (request) => {
-      if (!request.url().startsWith(`${origin}${BELOW}`) && !/^(data|blob):/.test(request.url()))
+      if (!request.url().startsWith(host.url) && !/^(data|blob):/.test(request.url()))
         elsewhere.push(request.url());
     });
     const model = await open(inRepo("models/tales"), { backend: "cpu" });
@@ -113,14 +96,13 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
   });
   afterAll(async () => {
     await context?.close();
-    server?.closeAllConnections();
-    server?.close();
+    await host?.close();
     for (const end of ends) end();
     for (const folder of [out, profile]) rmSync(folder, { recursive: true, force: true });
   });
 
   it("is cross-origin isolated after its first visit's reload, by its service worker", async () => {
-    await page.goto(`${origin}${BELOW}`);
+    await page.goto(host.url);
     await until("crossOriginIsolated && globalThis.hotset !== undefined");
     expect(await axeFinds(page)).toEqual([]);
   });
@@ -176,8 +158,7 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
   });
 
   it("works after a reload with its host gone", async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
+    await host.close();
     await page.reload();
     await until("crossOriginIsolated && globalThis.hotset !== undefined");
     await page.getByRole("button", { name: "Open acme/tales" }).click();

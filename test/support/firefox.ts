@@ -29,6 +29,8 @@ export interface Firefox {
    * the page threw
    */
   evaluate<T>(expression: string): Promise<T>;
+  /** Picks files in the <input> that `selector` finds first. */
+  setFiles(selector: string, paths: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -61,6 +63,12 @@ export async function openFirefox(): Promise<Firefox> {
         };
         if (!result) throw new Error(exceptionDetails?.text ?? "the page gave no result");
         return (JSON.parse(result.value) as { value: T }).value;
+      },
+      async setFiles(selector, paths) {
+        const expression = `document.querySelector(${JSON.stringify(selector)})`;
+        const options = { expression, target: { context }, awaitPromise: false, resultOwnership: "root" };
+        const { result } = (await bidi.send("script.evaluate", options)) as { result: { sharedId: string } };
+        await bidi.send("input.setFiles", { context, element: { sharedId: result.sharedId }, files: paths });
       },
       async close() {
         bidi.close();

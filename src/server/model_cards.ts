@@ -2,21 +2,14 @@
 // the models that are served, and what it can do with them.
 
 import type { Context } from "hono";
-import type { SpeculationStats } from "../engine/api.ts";
+import type { ChatMetrics } from "../engine/chat_api.ts";
 import type { ModelFacts, ModelView } from "../engine/model_view.ts";
+import { type Places, placesOf } from "../engine/places.ts";
 import { HttpError } from "./errors.ts";
 import { readJson } from "./json.ts";
 import { type ModelCard, stateOf } from "./served.ts";
 import type { Service } from "./service.ts";
 import { nameIn } from "./wanted.ts";
-
-/** Bytes of a model's weights, cache and scratch in each place. */
-interface Places {
-  readonly gpu: number;
-  readonly ram: number;
-  /** Experts that are only there. */
-  readonly disk: number;
-}
 
 /** A model as the page shows it. */
 interface Shown {
@@ -55,35 +48,16 @@ function shownOf(card: ModelCard, { models, speed }: Service): Shown {
     movable: !models.one && !pinned,
     expires: expires?.toISOString() ?? null,
     facts: view?.facts ?? null,
-    memory: metrics && view ? { ...placesOf(view), kv: metrics.memory.kv, scratch: metrics.memory.scratch } : null,
+    memory: metrics && view ? memoryOf(view, metrics) : null,
     running: metrics?.running ?? 0,
     queued: metrics?.queued ?? 0,
     tokensPerSecond: speed.of(id),
   };
 }
 
-function placesOf({ head, stats }: ModelView): Places {
-  const { memory, experts, speculation } = stats();
-  const held = memory.weights + memory.kv + memory.scratch + draftBytes(speculation);
-  const none = { gpu: 0, ram: 0, disk: 0 };
-  if (experts === null) return { ...none, [head.main]: held };
-  const { main, ram, recordBytes } = experts;
+function memoryOf({ head, stats }: ModelView, { memory }: ChatMetrics): Shown["memory"] {
   const all = head.experts.reduce((sum, count) => sum + count, 0);
-  let elsewhere = 0; // experts in RAM and not on the GPU
-  let here = 0;
-  for (const [layer, { residents }] of main.layers.entries()) {
-    here += residents.length;
-    elsewhere += ram?.layers[layer]?.residents.filter((expert) => !residents.includes(expert)).length ?? 0;
-  }
-  const disk = (all - here - elsewhere) * recordBytes;
-  return head.main === "gpu" ? { gpu: held, ram: elsewhere * recordBytes, disk } : { gpu: 0, ram: held, disk };
-}
-
-/** It drafts for models on the CPU only, so it is where they are. */
-function draftBytes(speculation: SpeculationStats | null): number {
-  if (!speculation?.draft) return 0;
-  const { weights, kv, scratch } = speculation.draft.memory;
-  return weights + kv + scratch;
+  return { ...placesOf(head.main, all, stats()), kv: memory.kv, scratch: memory.scratch };
 }
 
 /** Begins to load a model; GET /hotset/models says how far it is. */

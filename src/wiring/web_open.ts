@@ -42,7 +42,7 @@ type Given = Exclude<Place, string>;
 
 async function openedOf(place: Given): Promise<Opened> {
   if ("read" in place) return { files: place, file: null };
-  return "kind" in place ? openHandle(place) : { files: pickedFiles(place), file: null };
+  return "kind" in place ? openHandle(place) : { files: pickedFiles(place, labelOf(place)), file: null };
 }
 
 /** A file that was picked alone counts whatever its name is. */
@@ -51,10 +51,12 @@ async function tokenizerOf(place: Given): Promise<Opened> {
   return { ...opened, file: "length" in place && place.length === 1 ? place[0]!.name : opened.file };
 }
 
-/** In messages. */
+/** In messages: the folder's name, or the file's. */
 function labelOf(place: Given): string {
   if ("read" in place) return place.label;
-  return "kind" in place ? place.name : "picked files";
+  if ("kind" in place) return place.name;
+  const [folder] = (place[0]?.webkitRelativePath ?? "").split("/");
+  return folder || (place.length === 1 ? place[0]!.name : "picked files");
 }
 
 /** What differs between a page and a worker. */

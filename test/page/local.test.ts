@@ -84,8 +84,7 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     page = await context.newPage();
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("request", (request) => {
-      if (!request.url().startsWith(host.url) && !/^(data|blob):/.test(request.url()))
-        elsewhere.push(request.url());
+      if (!request.url().startsWith(host.url) && !/^(data|blob):/.test(request.url())) elsewhere.push(request.url());
     });
     const model = await open(inRepo("models/tales"), { backend: "cpu" });
     const events: ChatEvent[] = [];
@@ -120,8 +119,16 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     expect(await right("New text")).toBeLessThan((await page.locator(".sidebar-inner").boundingBox())!.width);
     expect(await right("New chat")).toBeLessThan(await right("New text"));
     await page.getByRole("tab", { name: "Open" }).click();
-    expect(await page.getByRole("button", { name: "Remove picked files" }).count()).toBe(1);
+    expect(await page.getByRole("button", { name: "Remove model.safetensors" }).count()).toBe(1);
     expect(elsewhere).toEqual([]);
+  });
+
+  it("says where the model's bytes are", async () => {
+    await page.getByRole("tab", { name: "Model", exact: true }).click();
+    const memory = page.getByRole("region", { name: "Memory" });
+    await memory.getByText(/RAM: [\d.]+ MiB/).waitFor();
+    await memory.getByText(/^Of it [\d.]+ [KM]iB are the KV cache, [\d.]+ [KM]iB scratch\.$/).waitFor();
+    await page.getByRole("tab", { name: "Open" }).click();
   });
 
   it("shows its experts at work", async () => {
@@ -147,6 +154,27 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     expect(await told).toEqual([6, true]);
   });
 
+  it("names copies by what was picked, keeps one of each, and lists none that is not whole", async () => {
+    await page.evaluate(`(async () => {
+      const root = await navigator.storage.getDirectory();
+      const copies = await root.getDirectoryHandle("hotset-copies");
+      for (const name of ["cut off", "cut off.part"]) await copies.getDirectoryHandle(name, { create: true });
+    })()`);
+    const other = (name: string, size: number) => ({ name, mimeType: "", buffer: Buffer.alloc(size) });
+    const pick = (...files: ReturnType<typeof other>[]) => page.getByLabel("Choose files").setInputFiles(files);
+    const kept = () => page.evaluate("hotset.kept().then((all) => all.map(({ id }) => id))");
+    expect(await kept()).toEqual(["model.safetensors"]);
+    await pick(other("model.safetensors", 100), other("config.json", 2));
+    await expect.poll(kept, PATIENT).toEqual(["model.safetensors", "model.safetensors (2)"]);
+    await page
+      .getByRole("alert")
+      .getByText(/^model\.safetensors \(2\)/)
+      .waitFor(); // no model is in it
+    await pick(other("model.safetensors", 100), other("config.json", 2));
+    await page.getByRole("button", { name: "Remove model.safetensors (2)" }).click();
+    await expect.poll(kept, PATIENT).toEqual(["model.safetensors"]);
+  });
+
   it("downloads a model by its name from the hub, and from nowhere else", async () => {
     await page.getByLabel("Name of a model").fill("acme/tales");
     await page.getByLabel("Name of a model").press("Enter");
@@ -167,7 +195,7 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
   });
 
   it("removes what it keeps", async () => {
-    for (const name of ["acme/tales", "picked files"])
+    for (const name of ["acme/tales", "model.safetensors"])
       await page.getByRole("button", { name: `Remove ${name}` }).click();
     await page.getByText("None yet.").waitFor();
     expect(await page.evaluate("hotset.current.get()")).toBe(null);

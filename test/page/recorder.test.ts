@@ -1,7 +1,8 @@
 // The recording behind the map of experts: what is kept of frames, in bounded memory.
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { ExpertsFeed, type ExpertsHead } from "../../src/engine/experts_feed.ts";
+import { askedNow, noteAsked } from "../../src/page/asked.ts";
 import { compare, MOST_RUNS, MOST_TOKENS, Recorder } from "../../src/page/experts/recorder.ts";
 import { bytesText, cellText, figuresText, timesOf } from "../../src/page/experts/text.ts";
 import { activityIn, expertsEvent } from "../../src/page/remote/live.ts";
@@ -123,6 +124,38 @@ describe("a recording", () => {
     expect(recorder.runs.map(({ tokens }) => tokens)).toEqual(Array(MOST_RUNS).fill(3));
   });
 
+  it("has a run for each answer to the page, and tells tokens of others apart", () => {
+    const from = source();
+    const recorder = new Recorder(HEAD);
+    const [fox, crow] = [1, 2].map((number) => ({ number, title: number === 1 ? "a fox" : "a crow" }));
+    for (const asked of [null, fox!, fox!, crow!, null, null, fox!]) {
+      from.clock.at += asked === fox ? 5000 : 10; // an answer may wait for its turn
+      recorder.add(from.frame([0, 0]), asked);
+    }
+    const told = recorder.runs.map(({ asked, tokens }) => [asked?.title, tokens]);
+    expect(told.toReversed()).toEqual([
+      [undefined, 1],
+      ["a fox", 2],
+      ["a crow", 1],
+      [undefined, 2],
+      ["a fox", 1],
+    ]);
+  });
+
+  it("knows what the page has asked, by its beginning, until a moment after the answer", () => {
+    vi.useFakeTimers({ now: 0 });
+    onTestFinished(() => void vi.useRealTimers());
+    const end = noteAsked("tales", `Tell me\n of ${"a fox and ".repeat(10)}`);
+    expect(askedNow("other")).toBe(null);
+    expect(askedNow("tales")?.title).toBe("Tell me of a fox and a fox and a fox and…");
+    vi.advanceTimersByTime(60_000);
+    end();
+    vi.advanceTimersByTime(500);
+    expect(askedNow("tales")).not.toBe(null);
+    vi.advanceTimersByTime(2000);
+    expect(askedNow("tales")).toBe(null);
+  });
+
   it("passes over what does not fit the model", () => {
     const recorder = new Recorder(HEAD);
     const good = source().frame([0, 0]);
@@ -141,7 +174,10 @@ describe("a recording", () => {
 
 describe("two runs", () => {
   it("are compared by each expert's share of its layer", () => {
-    const run = (...counts: number[]) => ({ number: 1, began: 0, tokens: 1, counts: Float64Array.from(counts) });
+    const run = (...counts: number[]) => ({
+      ...{ number: 1, asked: null, began: 0, tokens: 1 },
+      counts: Float64Array.from(counts),
+    });
     const found = compare(HEAD, run(2, 2, 0, 0, 1, 0, 0, 0), run(0, 1, 1, 0, 5, 0, 0, 0));
     expect([...found.map]).toEqual([-1, 0, 1, 0, 0, 0, 0, 0]);
     expect(found).toMatchObject({ largest: 0.5, layers: [0.5, 1], common: 0.75 });

@@ -32,6 +32,23 @@ describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), ()
     await poll(() => page.locator(".message.assistant").innerText()).toMatch(/tokens\/s/);
     expect(await page.locator(".message.assistant .markdown").innerText()).toMatch(/\w/);
     expect(await axeFinds(page)).toEqual([]);
+    // Two answers at once after each other are two runs, by what was asked.
+    await page.getByRole("tab", { name: "Experts" }).click();
+    await page.getByText("token 0 of 0").waitFor();
+    await page.getByRole("checkbox", { name: /Record in the background/ }).check();
+    await page.getByRole("tab", { name: "Chat" }).click();
+    for (const text of ["Tell me of a fox.", "And of a crow."]) {
+      await page.getByRole("textbox", { name: "Message", exact: true }).fill(text);
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "Stop" }).waitFor();
+      await page.getByRole("button", { name: "Send" }).waitFor();
+    }
+    await page.getByRole("tab", { name: "Experts" }).click();
+    const names = () => page.getByLabel("First text").getByRole("option").allInnerTexts();
+    await poll(names).toEqual([
+      expect.stringMatching(/^Run 2, “And of a crow\.”, \d+ tokens$/),
+      expect.stringMatching(/^Run 1, “Tell me of a fox\.”, \d+ tokens$/),
+    ]);
     expect(problems).toEqual([]);
   });
 });

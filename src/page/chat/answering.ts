@@ -1,5 +1,6 @@
 // An answer under way: the engine's events gathered into one node, told of once a frame.
 
+import { noteAsked } from "../asked.ts";
 import { EngineError, type Message, type PageEngine, type PageEvent, type TokenChoice, type Usage } from "../engine.ts";
 import type { Ending, Node } from "./conversation.ts";
 import type { Request } from "./requests.ts";
@@ -24,6 +25,7 @@ export async function answered({ node, request, engine, signal, onChange }: Answ
   const gathered = new Gathered(node);
   let first: number | null = null;
   let failure: string | null = null;
+  const end = noteAsked(request.request.model, askedOf(request));
   const frames = everyFrame(() => onChange(gathered.node()));
   try {
     const events =
@@ -37,6 +39,7 @@ export async function answered({ node, request, engine, signal, onChange }: Answ
     if (!signal.aborted) failure = error instanceof EngineError ? error.message : String(error);
   } finally {
     frames.end();
+    end();
   }
   const ended = performance.now();
   const reason = failure !== null ? "failed" : signal.aborted ? "stopped" : (gathered.reason ?? "stop");
@@ -47,6 +50,11 @@ export async function answered({ node, request, engine, signal, onChange }: Answ
     ...(gathered.usage !== null && { usage: gathered.usage }),
     ...(first !== null && { firstMs: Math.round(first - begun), answerMs: Math.round(ended - first) }),
   });
+}
+
+/** What a person asked: the text to go on with, or the last message of theirs. */
+function askedOf({ kind, request }: Request): string {
+  return kind === "text" ? request.prompt : (request.messages.findLast(({ role }) => role === "user")?.content ?? "");
 }
 
 /** The parts of an answer, put together. */

@@ -28,7 +28,7 @@ export function CompareRuns({ recorder }: { readonly recorder: Recorder }): JSX.
     [comparison, a?.number, b?.number],
   );
   if (!a || !b || comparison === null)
-    return <p class="quiet">Two texts can be compared here once the model has written two, with a pause between.</p>;
+    return <p class="quiet">Two texts can be compared here once the model has written two.</p>;
   return (
     <section class="compare" aria-label="Two texts compared">
       <h2>Two texts compared</h2>
@@ -79,9 +79,9 @@ function RunPicker({ label, runs, run, choose }: RunPickerProps): JSX.Element {
     <label class="field">
       {label}
       <select value={run.number} onChange={(event) => choose(Number(event.currentTarget.value))}>
-        {runs.map(({ number, began, tokens }) => (
+        {runs.map(({ number, asked, began, tokens }) => (
           <option key={number} value={number}>
-            {`Run ${number}, ${new Date(began).toLocaleTimeString()}, ${tokens} tokens`}
+            {`Run ${number}, ${asked ? `“${asked.title}”` : new Date(began).toLocaleTimeString()}, ${tokens} tokens`}
           </option>
         ))}
       </select>

@@ -1,7 +1,8 @@
-// Records frames of experts at work: the last tokens one by one, sums of all, and runs: what the
-// model wrote between two pauses. Memory is bounded.
+// Records frames of experts at work: the last tokens one by one, sums of all, and runs: an answer
+// to this page, or what the model wrote for others between two pauses. Memory is bounded.
 
 import { bytesOfBase64 } from "../../base64.ts";
+import type { Asked } from "../asked.ts";
 import type { ExpertsFrame, ExpertsHead } from "../live.ts";
 
 /** Tokens that can be looked at again. */
@@ -12,7 +13,7 @@ const MOST_FRAMES = 1024;
 const MOST_MAPS = 64;
 /** Runs that are kept, the present one among them. */
 export const MOST_RUNS = 8;
-/** Milliseconds without a token after which another run begins. */
+/** Milliseconds without a token after which another run of others begins. */
 const PAUSE_MS = 1500;
 const UNKNOWN = 0xffff;
 /** Of what a token adds to the heat of an expert, what is left after the next one. */
@@ -23,9 +24,11 @@ const WARM_TOKENS = 32;
 /** Where an expert is, by its number in maps of places. */
 export const PLACES = ["only on disk", "in RAM", "on the GPU", "nowhere"] as const;
 
-/** What the model wrote between two pauses. */
+/** An answer to this page, or what the model wrote for others between two pauses. */
 export interface Run {
   readonly number: number;
+  /** Null: the page has not asked for it. */
+  readonly asked: Asked | null;
   /** Milliseconds since 1970. */
   readonly began: number;
   readonly tokens: number;
@@ -55,7 +58,7 @@ export class Recorder {
   readonly #stride: number; // L K
   readonly #frames: { readonly end: number; readonly frame: ExpertsFrame }[] = [];
   readonly #maps: { readonly from: number; readonly places: Uint8Array }[] = [];
-  readonly #runs: { number: number; began: number; last: number; tokens: number; counts: Float64Array }[] = [];
+  readonly #runs: (Omit<Run, "tokens"> & { last: number; tokens: number })[] = [];
   readonly #heat: Float32Array;
   /** Uses of a frame's tokens that were not told one by one, as of a prompt. */
   #bulk: { readonly end: number; readonly counts: Uint8Array } | null = null;
@@ -86,13 +89,16 @@ export class Recorder {
     return this.#runs.toReversed();
   }
 
-  /** Takes a frame; one that does not fit the head is passed over. */
-  add(frame: ExpertsFrame): void {
+  /**
+   * Takes a frame; one that does not fit the head is passed over.
+   * @param asked whose tokens they are; null: not this page's
+   */
+  add(frame: ExpertsFrame, asked: Asked | null = null): void {
     const routes = wordsOf(frame.routes);
     const whole = Math.min(frame.shown, Math.floor(routes.length / this.#stride));
     const counts = frame.counts === null ? null : bytesOf(frame.counts);
     const places = frame.places === null ? null : bytesOf(frame.places);
-    const run = frame.tokens > 0 ? this.#runAt(frame.at) : null;
+    const run = frame.tokens > 0 ? this.#runOf(frame.at, asked) : null;
     for (let token = 0; token < whole; token++) {
       const row = routes.subarray(token * this.#stride, (token + 1) * this.#stride);
       this.#routes.set(row, (this.#tokens % MOST_TOKENS) * this.#stride);
@@ -179,10 +185,11 @@ export class Recorder {
     return null;
   }
 
-  #runAt(at: number) {
+  #runOf(at: number, asked: Asked | null) {
     const present = this.#runs.at(-1);
-    if (present && at - present.last <= PAUSE_MS) return present;
-    const run = { number: ++this.#runNumber, began: at, last: at, tokens: 0, counts: new Float64Array(this.size) };
+    if (present && present.asked?.number === asked?.number && (asked || at - present.last <= PAUSE_MS)) return present;
+    const number = ++this.#runNumber;
+    const run = { number, asked, began: at, last: at, tokens: 0, counts: new Float64Array(this.size) };
     keep(this.#runs, run, MOST_RUNS);
     return run;
   }

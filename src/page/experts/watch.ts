@@ -1,6 +1,7 @@
 // Follows the experts of a model while they are watched; starts again where that breaks off.
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { askedNow } from "../asked.ts";
 import { EngineError, type PageEngine } from "../engine.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -49,7 +50,7 @@ export function useExperts(engine: PageEngine, model: string | null, watches: bo
             setWatched({ recorder, state: "ready", failure: null });
           }
           if (event.type !== "frame" || kept.current === null) continue;
-          kept.current.recorder.add(event.frame);
+          kept.current.recorder.add(event.frame, askedNow(id));
           onFrame();
         }
       } catch (error) {

@@ -1,6 +1,14 @@
 // The engine in the page itself: one model at a time, in a worker.
 
-import { HotsetError, openInWorker, type PageOptions, type Place, type WorkerModel } from "../../browser.ts";
+import {
+  HotsetError,
+  type ModelStats,
+  openInWorker,
+  type PageOptions,
+  type Place,
+  type WorkerModel,
+} from "../../browser.ts";
+import { placesOf } from "../../engine/places.ts";
 import { samplingRules } from "../../engine/sampling_rules.ts";
 import { EngineError, type MadeOf, type ModelFacts, type PageEngine } from "../engine.ts";
 import type { ExpertsEvent } from "../live.ts";
@@ -120,9 +128,12 @@ export function localEngine(options: PageOptions & { readonly script?: string | 
     kept: keptModels,
     async models() {
       const now = current.get();
+      const stats = (await now?.model?.stats().catch(() => null)) ?? null; // it may have been closed
       const others = (await keptModels()).filter(({ id }) => id !== now?.id);
       const unloaded = others.map(({ id }): ModelFacts => ({ id, state: "unloaded" }));
-      return now === null ? unloaded : [factsOf(now), ...unloaded];
+      return now === null
+        ? unloaded
+        : [{ ...factsOf(now), ...(stats && memoryOf(stats, now.model?.facts)) }, ...unloaded];
     },
     load,
     unload: () => close(),
@@ -174,6 +185,13 @@ function factsOf({ id, state, done, total, reason, model }: Current): ModelFacts
     ...(model && { context: model.context, chatTemplate: typeof model.facts?.chat === "string" }),
     ...(model?.facts && { made: madeOf(model.facts) }),
   };
+}
+
+function memoryOf(stats: ModelStats, made: Made | null | undefined): Pick<ModelFacts, "memory"> {
+  if (!made) return {};
+  const main = stats.backend.backend === "webgpu" ? "gpu" : "ram";
+  const { kv, scratch } = stats.memory;
+  return { memory: { ...placesOf(main, made.sparseLayers * made.experts, stats), kv, scratch } };
 }
 
 function madeOf({ parameters, repacked, tokenizer, chat, backend, ...same }: Made): MadeOf {

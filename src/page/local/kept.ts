@@ -33,16 +33,19 @@ export async function keptModels(): Promise<KeptModel[]> {
         remove: async () => void (await (await prepareRemoval(name)).remove()),
       });
     const folder = await copies();
-    for await (const [id, entry] of folder.entries()) {
-      if (entry.kind !== "directory" || id.endsWith(PARTIAL)) continue;
-      const handle = entry as FileSystemDirectoryHandle;
+    const whole = new Map<string, FileSystemDirectoryHandle>();
+    const partial: string[] = [];
+    for await (const [id, entry] of folder.entries())
+      if (id.endsWith(PARTIAL)) partial.push(id.slice(0, -PARTIAL.length));
+      else if (entry.kind === "directory") whole.set(id, entry as FileSystemDirectoryHandle);
+    for (const id of partial) whole.delete(id);
+    for (const [id, handle] of whole)
       found.push({
         id,
         bytes: await bytesIn(handle),
         open: async () => handle,
         remove: () => folder.removeEntry(id, { recursive: true }),
       });
-    }
   } catch {
     // A private window, or a page of http: nothing is kept.
   }
@@ -65,20 +68,31 @@ export interface PickedFile {
   readonly file: File;
 }
 
+/** The name of a copy: another one where a copy of something else has it. */
+async function freeName(all: FileSystemDirectoryHandle, id: string, total: number): Promise<string> {
+  for (let n = 1; ; n++) {
+    const name = n === 1 ? id : `${id} (${n})`;
+    const before = await all.getDirectoryHandle(name).catch(() => null);
+    if (before === null || (await bytesIn(before)) === total) return name;
+    if (await all.getDirectoryHandle(name + PARTIAL).catch(() => null)) return name;
+  }
+}
+
 /**
- * Copies picked files. What a page that was closed has left of a copy is replaced.
+ * Copies picked files. What a page that was closed has left of a copy is replaced, and so is a copy
+ * of as many bytes; others are left, and this one gets another name.
  * @throws the signal's reason, QuotaExceededError; nothing of it is left then
  */
 export async function keepCopy(
-  id: string,
+  wanted: string,
   picked: readonly PickedFile[],
   onProgress: (done: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<KeptModel> {
   const all = await copies();
-  const partial = id + PARTIAL;
-  await all.removeEntry(partial, { recursive: true }).catch(() => {});
   const total = picked.reduce((sum, { file }) => sum + file.size, 0);
+  const id = await freeName(all, wanted, total);
+  const partial = id + PARTIAL;
   let done = 0;
   try {
     const mark = await all.getDirectoryHandle(partial, { create: true });

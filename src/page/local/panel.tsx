@@ -67,7 +67,7 @@ function OpenModel({ local, around, refresh }: Props): JSX.Element {
       const id = idOf(picked);
       const copy = keep ? await keepCopy(id, picked, told(`Copying ${id}`), signal) : null;
       setWork(null);
-      await local.open(id, copy ? await copy.open() : placeOf(picked), signal);
+      await local.open(copy?.id ?? id, copy ? await copy.open() : placeOf(picked), signal);
     });
   const openNamed = (name: string): Promise<void> =>
     begin(async (signal) => {

@@ -44,14 +44,12 @@ export async function pickFolder(): Promise<PickedFile[] | null> {
 /** Names of folders that were picked by their handle. */
 const names = new WeakMap<readonly PickedFile[], string>();
 
-/** The folder's name, or the file's. Safe as the name of a folder. */
+/** The folder's name, or that of the largest file. Safe as the name of a folder. */
 export function idOf(picked: readonly PickedFile[]): string {
   const [first] = picked;
   const path = first!.file.webkitRelativePath;
   const largest = picked.reduce((most, one) => (one.file.size > most.file.size ? one : most));
-  const file = largest.file.name;
-  const alone = picked.length === 1 || file.endsWith(".gguf") ? file : "picked files";
-  const name = names.get(picked) ?? (path.includes("/") ? path.slice(0, path.indexOf("/")) : alone);
+  const name = names.get(picked) ?? (path.includes("/") ? path.slice(0, path.indexOf("/")) : largest.file.name);
   const safe = name.replace(/[/\\:*?"<>|]/g, "-").replace(/^\.+/, "");
   return safe === "" ? "model" : safe;
 }
@@ -59,9 +57,9 @@ export function idOf(picked: readonly PickedFile[]): string {
 /** As open() takes it: in place, without a copy. */
 export function placeOf(picked: readonly PickedFile[]): Place {
   return picked.map(({ path, file }) => {
-    // open() knows a file in a folder by this property, which a handle's file lacks.
-    if (file.webkitRelativePath === "" && path !== file.name)
-      Object.defineProperty(file, "webkitRelativePath", { value: `model/${path}` });
+    // open() knows a folder by this property, which a handle's file lacks.
+    const folder = names.get(picked);
+    if (folder !== undefined) Object.defineProperty(file, "webkitRelativePath", { value: `${folder}/${path}` });
     return file;
   });
 }

@@ -1,0 +1,40 @@
+// Where a model's bytes are: on the GPU, in RAM, on disk.
+
+import type { ModelStats, SpeculationStats } from "./api.ts";
+
+/** Bytes of a model's weights, cache and scratch in each place. */
+export interface Places {
+  readonly gpu: number;
+  readonly ram: number;
+  /** Experts that are only there. */
+  readonly disk: number;
+}
+
+type PlacedStats = Pick<ModelStats, "memory" | "experts" | "speculation">;
+
+/**
+ * @param main where steps are computed
+ * @param all experts of all layers together
+ */
+export function placesOf(main: "gpu" | "ram", all: number, stats: PlacedStats): Places {
+  const { memory, experts, speculation } = stats;
+  const held = memory.weights + memory.kv + memory.scratch + draftBytes(speculation);
+  const none = { gpu: 0, ram: 0, disk: 0 };
+  if (experts === null) return { ...none, [main]: held };
+  const { recordBytes } = experts;
+  let elsewhere = 0; // experts in RAM and not on the GPU
+  let here = 0;
+  for (const [layer, { residents }] of experts.main.layers.entries()) {
+    here += residents.length;
+    elsewhere += experts.ram?.layers[layer]?.residents.filter((expert) => !residents.includes(expert)).length ?? 0;
+  }
+  const disk = (all - here - elsewhere) * recordBytes;
+  return main === "gpu" ? { gpu: held, ram: elsewhere * recordBytes, disk } : { gpu: 0, ram: held, disk };
+}
+
+/** It drafts for models on the CPU only, so it is where they are. */
+function draftBytes(speculation: SpeculationStats | null): number {
+  if (!speculation?.draft) return 0;
+  const { weights, kv, scratch } = speculation.draft.memory;
+  return weights + kv + scratch;
+}

@@ -34,9 +34,10 @@ export interface HostExperts {
   slot(slot: number): Uint8Array;
   /**
    * Converts an expert that is not stored as a record into a slot. One at a time.
+   * @param bypass reads blocks of a file past the page cache, if possible
    * @throws WeightsError, the signal's reason
    */
-  convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void>;
+  convert(source: ExpertSource, slot: number, signal?: AbortSignal, bypass?: boolean): Promise<void>;
   /**
    * y [T, D] += share * w2(silu(w1 x) * (w3 x)) for rows `tokens` [n] of x [T, D], on all threads;
    * returns when done. @param order [D] of the inputs of w1 and w3, if they are not x as it is

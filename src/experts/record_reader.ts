@@ -75,7 +75,7 @@ export function recordReader(
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
     await conversions.inTurn(how, async () => {
       how.signal.throwIfAborted();
-      await experts.convert(source, slot, how.signal);
+      await experts.convert(source, slot, how.signal, how.bypass);
       if (!isInBlocks(source, up, down) && (await spill?.write(index, experts.slot(slot)))) spilled.add(index);
     });
   };

@@ -72,11 +72,11 @@ function rowsInOrder(source: MatrixSource, order: Uint32Array, span: number): Ma
     ...(ggml &&
       source.readBlocks && {
         ggml,
-        async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal) {
+        async readBlocks(first, count, into, signal, bypass) {
           const rowBytes = into.length / count;
           const whole = new Uint8Array(span * rowBytes);
           await each(first, count, async (start, length, from, to) => {
-            await source.readBlocks!(start, length, whole.subarray(0, length * rowBytes), signal);
+            await source.readBlocks!(start, length, whole.subarray(0, length * rowBytes), signal, bypass);
             for (let row = from; row < to; row++) {
               const at = (order[row]! - start) * rowBytes;
               into.set(whole.subarray(at, at + rowBytes), (row - first) * rowBytes);

@@ -200,10 +200,11 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
       ggml &&
       parts.every((part) => part.readBlocks && part.ggml === ggml) && {
         ggml,
-        async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal) {
+        async readBlocks(first, count, into, signal, bypass) {
           const rowBytes = into.length / count;
           await each(first, count, async (part, from, rows, at) => {
-            await part.readBlocks!(from, rows, into.subarray(at * rowBytes, (at + rows) * rowBytes), signal);
+            const own = into.subarray(at * rowBytes, (at + rows) * rowBytes);
+            await part.readBlocks!(from, rows, own, signal, bypass);
             return true;
           });
         },

@@ -48,10 +48,10 @@ export function rowsOfGroups(whole: MatrixSource, group: number, first: number, 
     ...(ggml &&
       whole.readBlocks && {
         ggml,
-        async readBlocks(from: number, n: number, into: Uint8Array, signal?: AbortSignal) {
+        async readBlocks(from, n, into, signal, bypass) {
           const bytes = into.length / n;
           await each(from, n, async (start, run, at) => {
-            await whole.readBlocks!(start, run, into.subarray(at * bytes, (at + run) * bytes), signal);
+            await whole.readBlocks!(start, run, into.subarray(at * bytes, (at + run) * bytes), signal, bypass);
             return true;
           });
         },

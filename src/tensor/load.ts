@@ -202,7 +202,7 @@ export async function loadPanels(
   source: PanelSource,
   work: PanelWork,
   target: PanelTarget,
-  { first = 0, rows = source.rows - first, signal }: LoadRange = {},
+  { first = 0, rows = source.rows - first, signal, bypass = false }: LoadRange = {},
 ): Promise<void> {
   const { layout, stored, alternate } = source;
   const largest = Math.max(...layout.planes.map(({ rowBytes }) => rowBytes));
@@ -210,7 +210,7 @@ export async function loadPanels(
     ? Math.max(1, Math.floor(STORED_PIECE / (largest * PANEL_ROWS))) * PANEL_ROWS
     : pieceRows(source, work);
   const blocks = alternate.every((matrix) => holdsBlocks(matrix, layout.format));
-  const ahead = blocks && !stored ? new BlocksAhead(source, work, { first, rows, piece, signal }) : null;
+  const ahead = blocks && !stored ? new BlocksAhead(source, work, { first, rows, piece, signal, bypass }) : null;
   try {
     for (let row = first; row < first + rows; row += piece) {
       signal?.throwIfAborted();
@@ -218,7 +218,7 @@ export async function loadPanels(
       const planes = target.planes(row, count);
       if (stored)
         for (const [p, { offset, rowBytes }] of layout.planes.entries())
-          await stored.read(offset + row * rowBytes, planes[p]!, signal);
+          await stored.read(offset + row * rowBytes, planes[p]!, signal, bypass);
       else await makePanels(source, work, row, count, planes, await ahead?.next());
       await target.done?.(row, count, planes);
     }
@@ -231,6 +231,8 @@ export interface LoadRange {
   readonly first?: number;
   readonly rows?: number;
   readonly signal?: AbortSignal | undefined;
+  /** Read past the page cache, if possible. */
+  readonly bypass?: boolean;
 }
 
 interface BlocksRange extends LoadRange {
@@ -280,7 +282,8 @@ class BlocksAhead {
       alternate.map(async (matrix, side) => {
         const bytes = n * rowBlocks(layout.format, matrix.ggml!, layout.cols);
         const into = this.#work.memory(`blocks ${place} ${side}`, bytes);
-        await matrix.readBlocks!(row / alternate.length, n, into, this.#range.signal);
+        const { signal, bypass } = this.#range;
+        await matrix.readBlocks!(row / alternate.length, n, into, signal, bypass);
         return into;
       }),
     );

@@ -75,8 +75,11 @@ export interface MatrixSource {
   readPlanes?(format: Format, first: number, count: number, planes: readonly Uint8Array[]): Promise<boolean>;
   /** The type of the blocks that a GGUF file has of it: one of those of `format`. */
   readonly ggml?: GgmlType;
-  /** The same rows as the file holds them, row after row, rowBlocks() bytes each. With `ggml`. */
-  readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * The same rows as the file holds them, row after row, rowBlocks() bytes each. With `ggml`.
+   * @param bypass past the page cache, if possible
+   */
+  readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
   /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;
   /**

@@ -12,8 +12,8 @@ export interface Files {
   size(name: string): Promise<number | null>;
   /**
    * Fills `into` from byte `offset` of the file.
-   * @param bypass past the page cache if possible: the offsets in the file and in memory must be
-   * multiples of a page
+   * @param bypass past the page cache if possible: best where the offsets in the file and in memory
+   * are multiples of a page, else through a copy
    * @throws WeightsError, naming the file and byte, if the file ends before that.
    */
   read(name: string, offset: number, into: Uint8Array, bypass?: boolean): Promise<void>;

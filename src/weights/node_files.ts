@@ -5,13 +5,12 @@ import { type FileHandle, lstat, open, readdir, readlink, stat } from "node:fs/p
 import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
 import { type Files, isPlainPath, type Opened } from "./files.ts";
+import { DirectReader, PAGE } from "./node_direct.ts";
 
 /** What a path leads to. */
 const WEIGHTS = "a folder with config.json and safetensors files, or a GGUF file";
 /** The most bytes of one read; Node rejects 2^31 and more. */
 const MAX_READ = 2 ** 30;
-/** Alignment of reads past the page cache: the largest that any disk needs. */
-const PAGE = 4096;
 /** A flag of open(2) on Linux. */
 const DIRECT: number | undefined = constants.O_DIRECT;
 
@@ -114,6 +113,7 @@ class DiskFiles implements Files {
   readonly #handles = new Map<string, Promise<FileHandle>>();
   /** A handle for reads past the page cache; null if the file system does not support them. */
   readonly #direct = new Map<string, Promise<FileHandle | null>>();
+  readonly #unaligned = new DirectReader();
 
   constructor(label: string, folder: string, list: Files["list"]) {
     this.label = label;
@@ -158,14 +158,17 @@ class DiskFiles implements Files {
   /** Reads past the page cache; false if that fails: `into` may then hold anything. */
   async #readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
     const aligned = [offset, into.length, into.byteOffset].every((at) => at % PAGE === 0);
-    if (DIRECT === undefined || !aligned || into.length > MAX_READ) return false;
+    if (DIRECT === undefined || into.length > MAX_READ) return false;
+    if (!aligned && !this.#unaligned.takes(into.length)) return false;
     let handle = this.#direct.get(name);
     if (handle === undefined) {
       handle = open(this.#path(name), constants.O_RDONLY | DIRECT).catch(() => null);
       this.#direct.set(name, handle);
     }
     // If anything fails here, a normal read follows, which works or throws a good error.
-    const result = await (await handle)?.read(into, 0, into.length, offset).catch(() => null);
+    const opened = await handle;
+    if (!aligned) return opened !== null && this.#unaligned.read(opened, offset, into);
+    const result = await opened?.read(into, 0, into.length, offset).catch(() => null);
     return result?.bytesRead === into.length;
   }
 
@@ -173,6 +176,7 @@ class DiskFiles implements Files {
     const handles = [...this.#handles.values(), ...this.#direct.values()];
     this.#handles.clear();
     this.#direct.clear();
+    this.#unaligned.close();
     await Promise.all(handles.map(async (handle) => (await handle.catch(() => null))?.close()));
   }
 

@@ -31,6 +31,8 @@ const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
  * Scratch of the CPU backend for any model: rows that are being packed, or the plain kernels' slab.
  */
 const CPU_SCRATCH = 17 * 2 ** 20;
+/** Pieces of a file's blocks that are read past the page cache, four at once. */
+const DIRECT_SCRATCH = 17 * 2 ** 20;
 /** Positions of the KV cache if experts are offloaded and no context was requested. */
 const TIERED_POSITIONS = 4096;
 /** Rows of a step whose logits are read, one a session: a GPU's budget counts so many at most. */
@@ -216,7 +218,8 @@ function choosePlan(
   const logits = Math.min(chunk, maxRows(a.vocab)) * a.vocab;
   const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
   const footprint = (name: PackableName) => footprintOf(sources, formats(name));
-  const scratchOf = (bytes: number) => CPU_SCRATCH + (inBlocks(sources) ? stagingBytes(bytes, largest(sources)) : 0);
+  const scratchOf = (bytes: number) =>
+    CPU_SCRATCH + (inBlocks(sources) ? DIRECT_SCRATCH + stagingBytes(bytes, largest(sources)) : 0);
   const geometry = cacheGeometry(a, context, chunk);
   const needsOfPanes = paneNeeds(geometry.windows?.positions ?? 1, chunk, BLOCK_SIZE);
   const sizes = { ...kvBlockBytes(geometry, kvPrecision, BLOCK_SIZE, gpu !== null), needs: needsOfPanes };

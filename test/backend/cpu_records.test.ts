@@ -75,6 +75,6 @@ describe.each(AUTOMATIC)("packRecord in %s", (precision) => {
     const zeros = new Float32Array(1024);
     const source = expertSource("e", { w1: zeros, w3: zeros, w2: zeros }, 32, 32);
     const signal = AbortSignal.abort(new Error("enough"));
-    await expect(packRecord(heaps, source, shape, home, at, signal)).rejects.toThrow("enough");
+    await expect(packRecord(heaps, source, shape, home, at, { signal })).rejects.toThrow("enough");
   });
 });

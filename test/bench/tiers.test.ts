@@ -102,7 +102,7 @@ it("measures a small model whose experts do not fit, and draws it", async () => 
   const lengths = ["--warm-up", "2", "--tokens", "2", "--rounds", "1", "--threads", "1"];
   const { status, stderr } = spawnSync(
     process.execPath,
-    [run, "tiers", gguf, "--limit", "600MB", "--ram", "28MiB", ...lengths, "--without-peer", "--name", "tiers-test"],
+    [run, "tiers", gguf, "--limit", "600MB", "--ram", "45MiB", ...lengths, "--without-peer", "--name", "tiers-test"],
     { encoding: "utf8" },
   );
   expect(status, stderr).toBe(0);

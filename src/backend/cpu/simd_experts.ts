@@ -80,9 +80,9 @@ export class SimdExpertSlots implements HostExperts {
     return this.#places[slot]!.matrices;
   }
 
-  convert(source: ExpertSource, slot: number, signal?: AbortSignal): Promise<void> {
+  convert(source: ExpertSource, slot: number, signal?: AbortSignal, bypass?: boolean): Promise<void> {
     const { heap, at } = this.#places[slot]!;
-    return packRecord(this.#heaps, source, this.shape, heap, at, signal);
+    return packRecord(this.#heaps, source, this.shape, heap, at, { signal, bypass });
   }
 
   compute(

@@ -112,6 +112,12 @@ export function expertAt(heap: Heap, at: number, shape: ExpertShape): ExpertMatr
   };
 }
 
+interface HowToRead {
+  readonly signal?: AbortSignal | undefined;
+  /** Past the page cache, if possible. */
+  readonly bypass?: boolean | undefined;
+}
+
 /**
  * Packs an expert as a record of recordLayout(shape).bytes at an address (a multiple of 64) of a
  * heap, on all threads. One at a time in a heap. @throws WeightsError, the signal's reason
@@ -122,13 +128,13 @@ export async function packRecord(
   shape: ExpertShape,
   heap: Heap,
   address: number,
-  signal?: AbortSignal,
+  how: HowToRead = {},
 ): Promise<void> {
   const { up, downOffset, down, bytes } = recordLayout(shape);
   const panels = expertPanels(source, shape.up, shape.down);
-  await loadAt(heaps, panels.up, heap, address, signal);
+  await loadAt(heaps, panels.up, heap, address, how);
   heap.bytes.fill(0, address + up.bytes, address + downOffset);
-  await loadAt(heaps, panels.down, heap, address + downOffset, signal);
+  await loadAt(heaps, panels.down, heap, address + downOffset, how);
   heap.bytes.fill(0, address + downOffset + down.bytes, address + bytes);
 }
 
@@ -138,13 +144,13 @@ async function loadAt(
   source: PanelSource,
   heap: Heap,
   at: number,
-  signal?: AbortSignal,
+  { signal, bypass = false }: HowToRead = {},
 ): Promise<void> {
   const { layout } = source;
   await heaps.prepare(layout.format, heap);
   const planes = planesOf(layout, new Uint8Array(heap.bytes.buffer, at, layout.bytes));
   const target: PanelTarget = { planes: (row, count) => rowsOfPanels(layout.planes, planes, row, count) };
-  await loadPanels(source, heapWork(heaps, heap), target, { signal });
+  await loadPanels(source, heapWork(heaps, heap), target, { signal, bypass });
 }
 
 /**

@@ -125,7 +125,13 @@ class GgufMatrix implements MatrixSource {
     }
   }
 
-  async readBlocks(first: number, count: number, into: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async readBlocks(
+    first: number,
+    count: number,
+    into: Uint8Array,
+    signal?: AbortSignal,
+    bypass = false,
+  ): Promise<void> {
     this.#check(first, count, into.length, this.#lines * this.#lineBytes, "bytes");
     const step = Math.max(1, Math.floor(PIECE / Math.max(1, this.#lineBytes)));
     const last = (first + count) * this.#lines;
@@ -134,7 +140,7 @@ class GgufMatrix implements MatrixSource {
       const lines = Math.min(step, last - at);
       const begin = (at - first * this.#lines) * this.#lineBytes;
       const blocks = into.subarray(begin, begin + lines * this.#lineBytes);
-      await this.#readLines(at, lines, blocks);
+      await this.#readLines(at, lines, blocks, bypass);
       if (mayOverflow(this.#place.tensor.type, blocks)) this.#checkBlocks(at, blocks);
     }
   }
@@ -149,11 +155,11 @@ class GgufMatrix implements MatrixSource {
   }
 
   /** Lines `first ..` of this matrix, in the checkpoint's order, to the start of `into`. */
-  async #readLines(first: number, count: number, into: Uint8Array): Promise<void> {
+  async #readLines(first: number, count: number, into: Uint8Array, bypass = false): Promise<void> {
     const { file, tensor, firstRow, headRows: n } = this.#place;
     const bytes = this.#lineBytes;
     const read = (line: number, target: Uint8Array): Promise<void> =>
-      this.#files.read(file, tensor.begin + (firstRow + line) * bytes, target);
+      this.#files.read(file, tensor.begin + (firstRow + line) * bytes, target, bypass);
     if (n === 0) return read(this.#first + first, into.subarray(0, count * bytes));
     // Rows of a head lie as (0, n/2), (1, n/2 + 1), ...: heads are read whole and their rows put
     // in order.

@@ -103,7 +103,13 @@ function useModels(engine: PageEngine) {
       },
     );
   }, [engine]);
-  useEffect(refresh, [refresh]);
+  useEffect(() => {
+    refresh();
+    // The server may be another one by now.
+    const shown = (): void => void (document.visibilityState === "visible" && refresh());
+    document.addEventListener("visibilitychange", shown);
+    return () => document.removeEventListener("visibilitychange", shown);
+  }, [refresh]);
   // A server that is starting, or was restarted.
   const gone = failure !== null && (failure.status === 0 || failure.status === 503);
   const loading = gone || models.some(({ state }) => state === "loading" || state === "unloading");

@@ -15,8 +15,8 @@ export interface PageEngine {
   unload?(id: string): Promise<void>;
   /** The model's experts at work, until `signal` aborts; absent: they cannot be watched. */
   experts?(id: string, signal: AbortSignal): AsyncIterable<ExpertsEvent>;
-  /** What the server has done; absent: nothing is counted. */
-  activity?(span: Span, signal?: AbortSignal): Promise<Activity>;
+  /** What the server has done; null: it counts nothing. Absent: there is no server. */
+  activity?(span: Span, signal?: AbortSignal): Promise<Activity | null>;
   /** Ranges and defaults of what a request may set. */
   parameters(id: string, signal?: AbortSignal): Promise<readonly ParameterRule[]>;
   /**

@@ -58,7 +58,7 @@ export interface Activity {
   readonly step: number;
   /** Whether it is kept over restarts. */
   readonly kept: boolean;
-  /** Of each step, with the part of it in which the server ran, 0 to 1. */
+  /** Of each step, with the part of it in which the server ran, 0 to 1, since it first ran. */
   readonly steps: readonly (Figures & { readonly up: number })[];
   readonly all: Figures & { readonly up: number };
   readonly models: readonly (Figures & { readonly model: string | null })[];
@@ -183,15 +183,29 @@ export function activityOf(all: readonly Entry[], span: Span, now: number, kept:
   const inSpan = all.filter(({ minute }) => minute >= first && minute < first + step * steps);
   const byStep: Entry[][] = Array.from({ length: steps }, () => []);
   for (const entry of inSpan) byStep[Math.floor((entry.minute - first) / step)]!.push(entry);
-  const ups = byStep.map((entries) => Math.min(step, upOf(entries)));
+  // Before the first server that is known of, and after now, none could run.
+  const known = all.reduce((least, { minute }) => Math.min(least, minute), Math.floor(now / MINUTE));
+  const minutesIn = (from: number, to: number): number =>
+    Math.max(0, Math.min(to, Math.floor(now / MINUTE) + 1) - Math.max(from, known));
+  const ups = byStep.map(upOf);
+  const share = (up: number, minutes: number): number => (minutes === 0 ? 0 : Math.min(1, up / minutes));
   const counted = inSpan.filter(({ requests }) => requests > 0);
   return {
     span,
     from: first * MINUTE,
     step: step * MINUTE,
     kept,
-    steps: byStep.map((entries, i) => ({ ...figuresOf(entries), up: ups[i]! / step })),
-    all: { ...figuresOf(counted), up: ups.reduce((sum, up) => sum + up, 0) / (step * steps) },
+    steps: byStep.map((entries, i) => ({
+      ...figuresOf(entries),
+      up: share(ups[i]!, minutesIn(first + i * step, first + (i + 1) * step)),
+    })),
+    all: {
+      ...figuresOf(counted),
+      up: share(
+        ups.reduce((sum, up) => sum + up, 0),
+        minutesIn(first, first + step * steps),
+      ),
+    },
     models: grouped(counted, ({ model }) => model).map(([model, own]) => ({ model, ...figuresOf(own) })),
     keys: grouped(counted, ({ key }) => key).map(([key, own]) => ({ key, ...figuresOf(own) })),
   };

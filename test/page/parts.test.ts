@@ -15,6 +15,7 @@ import { formatOf, PLAIN, SettingsError, toolsOf } from "../../src/page/chat/set
 import { chosenInstead, percent, tokensToTheEnd, withoutEndText } from "../../src/page/chat/token_choice.ts";
 import { exported, ImportError, imported } from "../../src/page/chat/transfer.ts";
 import { BlockReader } from "../../src/page/markdown/blocks.ts";
+import { piecesOf } from "../../src/page/markdown/pieces.ts";
 import { safeLink, withCharacters } from "../../src/page/markdown/safe_link.ts";
 import { chatEvents, completionEvents, factsOf, rulesOf } from "../../src/page/remote/reading.ts";
 import { serverEvents } from "../../src/page/remote/sse.ts";
@@ -315,5 +316,25 @@ describe("Markdown", () => {
     ["length", "a".repeat(100_000)],
   ])("%s without end are shown as they are", (_, hard) => {
     expect(new BlockReader().read(hard)).toBeNull();
+  });
+});
+
+describe("long texts in pieces", () => {
+  const lines = Array.from({ length: 3000 }, (_, i) => `line ${i}`).join("\n");
+  it.each([
+    ["short", "a\nb", "a\nb"],
+    ["lines", lines, lines],
+    ["one line", "x".repeat(20_000), `${"x".repeat(8000)}\n${"x".repeat(8000)}\n${"x".repeat(4000)}`],
+    ["empty lines", "\n".repeat(20_000), "\n".repeat(20_000)],
+  ])("%s: all of it", (_, text, shown) => {
+    expect(piecesOf(text).join("\n")).toBe(shown);
+    expect(Math.max(...piecesOf(text).map(({ length }) => length))).toBeLessThanOrEqual(8000);
+  });
+
+  it("no character is cut, and what is there stays while the text grows", () => {
+    const text = `x${"\u{1F600}".repeat(10_000)}`;
+    for (const piece of piecesOf(text)) expect(encodeURIComponent(piece)).toBeTruthy(); // throws for a half
+    const before = piecesOf(lines).slice(0, -1);
+    expect(piecesOf(`${lines} and more`).slice(0, before.length)).toEqual(before);
   });
 });

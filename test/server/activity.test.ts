@@ -80,6 +80,13 @@ describe("what is counted", () => {
     expect([steps[29]!.requests, steps[59]!.requests, steps[29]!.up, steps[30]!.up]).toEqual([2, 1, 1, 0]);
   });
 
+  it("uptime is the part since the server first ran", async () => {
+    const { log, clock } = logOf(null, NOON);
+    expect((await log.read("day")).all.up).toBe(1);
+    clock.now += 3 * 60_000; // it ran in the first of four minutes
+    expect((await log.read("hour")).all.up).toBeCloseTo(1 / 4, 5);
+  });
+
   it.each(["day", "30d"] as const)("in the steps of a %s", async (span) => {
     const { log, clock } = logOf(null);
     log.request(request());
@@ -123,11 +130,17 @@ describe("GET /hotset/activity", () => {
 
   it.each([
     ["an unknown span", {}, "/hotset/activity?span=year", {}, 400],
-    ["a server that counts nothing", { activity: undefined }, "/hotset/activity", {}, 404],
     ["no key", { apiKey: "k" }, "/hotset/activity", {}, 401],
     ["a foreign page", {}, "/hotset/activity", { origin: "https://evil.example" }, 403],
   ])("%s", async (_, options, path, headers, status) => {
     expect((await ask({ activity: logOf(null).log, ...options }, path, headers)).status).toBe(status);
+  });
+});
+
+describe("a server that counts nothing", () => {
+  it("says so, which is no error", async () => {
+    const response = await createApp(fakeModel()).request("/hotset/activity?span=hour");
+    expect([response.status, await response.json()]).toEqual([200, { span: "hour", counted: false }]);
   });
 });
 

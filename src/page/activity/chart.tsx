@@ -1,8 +1,9 @@
 // A chart over time by uPlot, in the page's colours, with its numbers as texts.
 
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import UPlot from "uplot";
+import type { Span } from "../live.ts";
 import { useStore } from "../store.ts";
 import { theme } from "../theme.ts";
 
@@ -16,19 +17,23 @@ export interface Line {
 
 export interface ChartProps {
   readonly title: string;
+  readonly span: Span;
   /** Seconds since 1970. */
   readonly times: readonly number[];
   readonly lines: readonly Line[];
   readonly format: (value: number) => string;
-  /** Bars, the lines one above the other; else lines. */
+  /** Counts as bars, the lines one above the other; else lines. */
   readonly bars?: boolean;
 }
 
 const HEIGHT = 180;
+/** Counts have no halves. */
+const WHOLE = Array.from({ length: 15 }, (_, i) => [1, 2, 5].map((one) => one * 10 ** i)).flat();
 
-export function Chart({ title, times, lines, format, bars = false }: ChartProps): JSX.Element {
+export function Chart({ title, span, times, lines, format, bars = false }: ChartProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const look = useStore(theme);
+  const dark = useDark();
   useEffect(() => {
     const element = place.current!;
     const style = getComputedStyle(element);
@@ -46,14 +51,19 @@ export function Chart({ title, times, lines, format, bars = false }: ChartProps)
     const grid = { stroke: colorOf("--line"), width: 1 };
     const font = `12px ${style.fontFamily}`;
     const text = (value: number | null): string => (value === null ? "" : format(value));
+    const time = timeFormat(span);
     const plot = new UPlot(
       {
         width: element.clientWidth || 300,
         height: HEIGHT,
         scales: { y: { range: (_, __, most) => [0, Math.max(most, 1) * 1.1] } },
         axes: [
-          { stroke: ink, grid: { show: false }, ticks: grid, font },
-          { stroke: ink, grid, ticks: { show: false }, font, size: 64, values: (_, all) => all.map(text) },
+          { stroke: ink, grid: { show: false }, ticks: grid, font, values: (_, all) => all.map(time) },
+          {
+            ...{ stroke: ink, grid, ticks: { show: false }, font, size: 64 },
+            values: (_, all) => all.map(text),
+            ...(bars && { incrs: WHOLE }),
+          },
         ],
         legend: { live: false },
         series: [
@@ -76,21 +86,38 @@ export function Chart({ title, times, lines, format, bars = false }: ChartProps)
     const resize = (): void => plot.setSize({ width: element.clientWidth || 300, height: HEIGHT });
     const observer = new ResizeObserver(resize);
     observer.observe(element);
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const redraw = (): void => plot.redraw();
-    dark.addEventListener("change", redraw);
     return () => {
       observer.disconnect();
-      dark.removeEventListener("change", redraw);
       plot.destroy();
     };
-  }, [times, lines, bars, look]);
+  }, [span, times, lines, bars, look, dark]);
   return (
     <figure class="chart">
       <figcaption>{title}</figcaption>
       <div ref={place} aria-hidden="true" />
     </figure>
   );
+}
+
+/** Times as the browser's language has them: those of a day, or days. */
+function timeFormat(span: Span): (seconds: number) => string {
+  const format = new Intl.DateTimeFormat(
+    undefined,
+    span === "30d" ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" },
+  );
+  return (seconds) => format.format(1000 * seconds);
+}
+
+/** Whether the system is dark. */
+function useDark(): boolean {
+  const query = matchMedia("(prefers-color-scheme: dark)");
+  const [dark, setDark] = useState(query.matches);
+  useEffect(() => {
+    const change = (): void => setDark(query.matches);
+    query.addEventListener("change", change);
+    return () => query.removeEventListener("change", change);
+  }, []);
+  return dark;
 }
 
 /** The first lines in front: each is the sum of itself and those after it. */

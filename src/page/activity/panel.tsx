@@ -16,8 +16,9 @@ const AGAIN_MS = 5000;
 
 export function ActivityPanel({ engine, shown }: PanelProps): JSX.Element | null {
   const [span, setSpan] = useState<Span>("hour");
-  const { activity, failure } = useActivity(engine, span, shown);
+  const { activity, counted, failure } = useActivity(engine, span, shown);
   if (!shown) return null;
+  if (!counted) return <p class="empty">This server counts no activity: it runs with --no-activity.</p>;
   return (
     <div class="activity">
       <fieldset class="row spans">
@@ -41,13 +42,16 @@ export function ActivityPanel({ engine, shown }: PanelProps): JSX.Element | null
 
 function useActivity(engine: PageEngine, span: Span, shown: boolean) {
   const [activity, setActivity] = useState<Activity | null>(null);
+  const [counted, setCounted] = useState(true);
   const [failure, setFailure] = useState<string | null>(null);
   useEffect(() => {
     if (!shown || !engine.activity) return;
     const leave = new AbortController();
     const read = async (): Promise<void> => {
       try {
-        setActivity(await engine.activity!(span, leave.signal));
+        const found = await engine.activity!(span, leave.signal);
+        setActivity(found);
+        setCounted(found !== null);
         setFailure(null);
       } catch (error) {
         if (!leave.signal.aborted) setFailure(error instanceof Error ? error.message : String(error));
@@ -60,7 +64,7 @@ function useActivity(engine: PageEngine, span: Span, shown: boolean) {
       leave.abort();
     };
   }, [engine, span, shown]);
-  return { activity: activity?.span === span ? activity : null, failure };
+  return { activity: activity?.span === span ? activity : null, counted, failure };
 }
 
 function Found({ activity }: { readonly activity: Activity }): JSX.Element {
@@ -106,12 +110,19 @@ function Found({ activity }: { readonly activity: Activity }): JSX.Element {
           more={`95 %: ${durationText(all.total?.p95)}`}
         />
         <Total name="Errors" value={countText(errorsOf(all))} />
-        <Total name="Uptime" value={`${(100 * all.up).toFixed(1)} %`} />
+        <Total name="Uptime" value={`${(100 * all.up).toFixed(1)} %`} more="since it first ran" />
       </dl>
       <div class="charts">
-        <Chart title="Tokens" times={charts.times} lines={charts.tokens} format={countText} bars />
-        <Chart title="Requests" times={charts.times} lines={charts.requests} format={countText} bars />
-        <Chart title="Latency" times={charts.times} lines={charts.latency} format={(value) => durationText(value)} />
+        <Chart title="Tokens" span={activity.span} times={charts.times} lines={charts.tokens} format={countText} bars />
+        <Chart
+          title="Requests"
+          span={activity.span}
+          times={charts.times}
+          lines={charts.requests}
+          format={countText}
+          bars
+        />
+        <Chart title="Latency" span={activity.span} times={charts.times} lines={charts.latency} format={durationText} />
       </div>
       <Uptime steps={steps} />
       {Object.keys(all.errors).length > 0 && (

@@ -24,7 +24,7 @@ export async function answered({ node, request, engine, signal, onChange }: Answ
   const begun = performance.now();
   const gathered = new Gathered(node);
   let first: number | null = null;
-  let failure: string | null = null;
+  let failure: EngineError | null = null;
   const end = noteAsked(request.request.model, askedOf(request));
   const frames = everyFrame(() => onChange(gathered.node()));
   try {
@@ -36,7 +36,7 @@ export async function answered({ node, request, engine, signal, onChange }: Answ
       frames.soon();
     }
   } catch (error) {
-    if (!signal.aborted) failure = error instanceof EngineError ? error.message : String(error);
+    if (!signal.aborted) failure = error instanceof EngineError ? error : new EngineError(String(error));
   } finally {
     frames.end();
     end();
@@ -46,7 +46,7 @@ export async function answered({ node, request, engine, signal, onChange }: Answ
   return gathered.node({
     model: request.request.model,
     reason,
-    ...(failure !== null && { error: failure }),
+    ...(failure !== null && { error: failure.message, status: failure.status }),
     ...(gathered.usage !== null && { usage: gathered.usage }),
     ...(first !== null && { firstMs: Math.round(first - begun), answerMs: Math.round(ended - first) }),
   });

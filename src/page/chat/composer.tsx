@@ -6,6 +6,10 @@ import type { Kind } from "./conversation.ts";
 
 /** The tallest that the field grows by itself, in pixels. */
 const TALLEST = 260;
+/** Longer texts, in characters, are not measured: it would take as long as laying them out. */
+const LONG = 20_000;
+/** The code of keys that an input method takes: in Safari, all that its last Enter says. */
+const OF_INPUT_METHOD = 229;
 
 export interface ComposerProps {
   readonly kind: Kind;
@@ -32,9 +36,9 @@ export function Composer({ kind, busy, blocked, draft, send, stop, editLast }: C
   useLayoutEffect(() => {
     const area = field.current;
     if (area === null) return;
-    area.style.height = "auto";
-    area.style.height = `${Math.min(TALLEST, area.scrollHeight + 2)}px`;
-  }, [text]);
+    area.style.height = text.length > LONG ? `${TALLEST}px` : "auto";
+    if (text.length <= LONG) area.style.height = `${Math.min(TALLEST, area.scrollHeight + 2)}px`;
+  }, [text, kind]);
   const submit = (): void => {
     const wanted = kind === "chat" ? text.trim() : text;
     if (busy || blocked !== null || wanted === "") return;
@@ -57,7 +61,7 @@ export function Composer({ kind, busy, blocked, draft, send, stop, editLast }: C
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+          if (event.key === "Enter" && !event.shiftKey && !isComposing(event)) {
             event.preventDefault();
             submit();
           } else if (event.key === "ArrowUp" && text === "" && !busy) {
@@ -77,4 +81,9 @@ export function Composer({ kind, busy, blocked, draft, send, stop, editLast }: C
       )}
     </form>
   );
+}
+
+/** Whether an input method takes the key: Enter then chooses what it offers. */
+function isComposing(event: KeyboardEvent): boolean {
+  return event.isComposing || event.keyCode === OF_INPUT_METHOD;
 }

@@ -31,6 +31,8 @@ export interface Ending {
   readonly reason: string;
   /** Why it failed. */
   readonly error?: string;
+  /** HTTP's status of the failure; 0: there was no answer. */
+  readonly status?: number;
   readonly usage?: Usage;
   /** To its first token, and from there to its end. */
   readonly firstMs?: number;

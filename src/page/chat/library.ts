@@ -35,6 +35,8 @@ export interface Library {
 const NAME = "hotset";
 const WHOLE = "conversations";
 const HEADS = "heads";
+/** Conversations that are added before others get the page's thread. */
+const AT_ONCE = 50;
 /** A kept conversation: a plain list in place of the map. */
 type Kept = Omit<Conversation, "nodes"> & { readonly nodes: readonly Node[] };
 
@@ -71,9 +73,10 @@ export async function openLibrary(): Promise<Library> {
     },
     async add(conversations) {
       const transaction = database.transaction([WHOLE, HEADS], "readwrite");
-      for (const one of conversations) {
+      for (const [i, one] of conversations.entries()) {
         transaction.objectStore(WHOLE).put({ ...one, nodes: [...one.nodes.values()] } satisfies Kept);
-        transaction.objectStore(HEADS).put(headOf(one));
+        const put = transaction.objectStore(HEADS).put(headOf(one));
+        if (i % AT_ONCE === AT_ONCE - 1) await resultOf(put); // the page must not stall
       }
       await finished(transaction);
       changed();

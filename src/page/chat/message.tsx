@@ -5,6 +5,7 @@ import { memo } from "preact/compat";
 import { useState } from "preact/hooks";
 import { CopyButton } from "../copy.tsx";
 import { Markdown } from "../markdown/markdown.tsx";
+import { Plain } from "../markdown/plain.tsx";
 import type { Controller } from "./controller.ts";
 import type { Ending, Kind, Node } from "./conversation.ts";
 import { TokenView } from "./token_view.tsx";
@@ -64,7 +65,9 @@ function Message({ node, siblings, kind, growing, busy, last, controller }: Mess
       ) : message.role === "assistant" && kind === "chat" ? (
         <Markdown text={message.content} growing={growing} />
       ) : (
-        <div class="plain">{message.content}</div>
+        <div class="plain">
+          <Plain text={message.content} />
+        </div>
       )}
       {growing && <span class="caret" aria-hidden="true" />}
       {message.role === "assistant" && message.calls && <ToolCalls calls={message.calls} />}

@@ -36,7 +36,10 @@ interface Opened {
   readonly first: Conversation | null;
 }
 
-function Chat({ engine, model, library, first, shown }: PanelProps & Opened): JSX.Element {
+/** Statuses of failures after which other models may be there; 200: the answer broke off. */
+const GONE: readonly (number | undefined)[] = [0, 200, 404, 503];
+
+function Chat({ engine, model, library, first, shown, refresh }: PanelProps & Opened): JSX.Element {
   const controller = useMemo(() => createController(engine, library, first ?? undefined), [engine, library]);
   const conversation = useStore(controller.conversation);
   useEffect(() => inView.set(conversation.id), [conversation.id]);
@@ -63,6 +66,9 @@ function Chat({ engine, model, library, first, shown }: PanelProps & Opened): JS
     button?.click();
   };
   const last = branchOf(conversation).findLast(({ message }) => message.role === "assistant");
+  // The model may be gone, or the server.
+  const failed = GONE.includes(last?.end?.status) ? last!.id : null;
+  useEffect(() => void (failed !== null && refresh()), [failed]);
   useShortcuts(shown, {
     stop: () => (busy ? controller.stop() : openDrawer(null)),
     begin: () => controller.begin(conversation.kind),

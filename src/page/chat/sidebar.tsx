@@ -95,7 +95,7 @@ export function Sidebar({ controller, library, chosen }: SidebarProps): JSX.Elem
                 )}
                 <button
                   type="button"
-                  class="icon"
+                  class="icon rename"
                   aria-label={`Rename ${head.title}`}
                   title="Rename"
                   onClick={() => rename(head.id)}

@@ -1,7 +1,7 @@
 // The branch in view, message by message, which follows an answer as it grows.
 
 import type { JSX } from "preact";
-import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useStore } from "../store.ts";
 import type { Controller } from "./controller.ts";
 import { branchOf, type Conversation, type Node, openCalls } from "./conversation.ts";
@@ -10,6 +10,8 @@ import { Results } from "./tool_calls.tsx";
 
 /** Pixels from the end at which the thread still follows it. */
 const NEAR = 80;
+/** Messages that are shown at first, and more at a time. */
+const SHOWN = 100;
 
 export interface ThreadProps {
   readonly conversation: Conversation;
@@ -22,15 +24,34 @@ export function Thread({ conversation, controller }: ThreadProps): JSX.Element {
   const follows = useRef(true);
   const branch = useMemo(() => branchOf(conversation), [conversation.nodes, conversation.leaf]);
   const siblings = useMemo(() => siblingsByParent(conversation), [conversation.nodes]);
+  const [most, setMost] = useState(SHOWN);
+  const hidden = Math.max(0, branch.length - most);
+  /** Pixels from the top of what is in view to the end, before more is shown above. */
+  const below = useRef<number | null>(null);
   const calls = live === null ? openCalls(branch) : [];
+  const begun = live?.id;
+  useLayoutEffect(() => {
+    if (begun !== undefined) follows.current = true; // the person has asked for it
+  }, [begun]);
   useLayoutEffect(() => {
     const thread = area.current;
     if (thread && follows.current) thread.scrollTop = thread.scrollHeight;
   }, [live, branch]);
   useLayoutEffect(() => {
     follows.current = true;
+    setMost(SHOWN);
     if (area.current) area.current.scrollTop = area.current.scrollHeight;
   }, [conversation.id]);
+  useLayoutEffect(() => {
+    const thread = area.current;
+    if (thread && below.current !== null) thread.scrollTop = thread.scrollHeight - below.current;
+    below.current = null;
+  }, [most]);
+  const showMore = (): void => {
+    const { scrollHeight, scrollTop } = area.current!;
+    below.current = scrollHeight - scrollTop;
+    setMost(most + SHOWN);
+  };
   return (
     <div
       ref={area}
@@ -46,7 +67,12 @@ export function Thread({ conversation, controller }: ThreadProps): JSX.Element {
       }}
     >
       <div class="messages">
-        {branch.map((node, i) => (
+        {hidden > 0 && (
+          <button type="button" class="earlier" onClick={showMore}>
+            Show earlier messages ({hidden})
+          </button>
+        )}
+        {branch.slice(hidden).map((node, i) => (
           <MessageView
             key={node.id}
             node={live?.id === node.id ? live : node}
@@ -54,7 +80,7 @@ export function Thread({ conversation, controller }: ThreadProps): JSX.Element {
             kind={conversation.kind}
             growing={live?.id === node.id}
             busy={live !== null}
-            last={i === branch.length - 1}
+            last={hidden + i === branch.length - 1}
             controller={controller}
           />
         ))}

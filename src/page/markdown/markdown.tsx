@@ -6,6 +6,7 @@ import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
 import { BlockReader } from "./blocks.ts";
 import { CodeBlock } from "./code_block.tsx";
+import { Plain } from "./plain.tsx";
 import { safeLink, withCharacters } from "./safe_link.ts";
 
 /** Quotes and lists nested deeper are shown as they are. */
@@ -21,7 +22,12 @@ export function Markdown({ text, growing = false }: MarkdownProps): JSX.Element 
   const reader = useRef<BlockReader | null>(null);
   reader.current ??= new BlockReader();
   const blocks = reader.current.read(text);
-  if (blocks === null) return <div class="markdown as-is">{text}</div>;
+  if (blocks === null)
+    return (
+      <div class="markdown as-is">
+        <Plain text={text} />
+      </div>
+    );
   return (
     <div class="markdown">
       {blocks.map((block, i) => (

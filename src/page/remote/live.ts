@@ -57,9 +57,10 @@ function frameOf(frame: Fields): ExpertsFrame {
   };
 }
 
-/** The answer of GET /hotset/activity. */
-export function activityIn(answer: unknown, span: Span): Activity {
+/** The answer of GET /hotset/activity; null: the server counts nothing. */
+export function activityIn(answer: unknown, span: Span): Activity | null {
   const found = fields(answer);
+  if (found.counted === false) return null;
   const named = (value: unknown, field: string) =>
     list(value)
       .map(fields)

@@ -1,7 +1,7 @@
 // Profiles decoding and prompts on WebGPU: the same steps untouched and with every kernel timed.
 
 import type { PackableName } from "../kernels/formats/index.ts";
-import type { BackendInfo, BackendMemory } from "../src/backend/ops.ts";
+import type { BackendInfo, BackendMemory, KvPrecision } from "../src/backend/ops.ts";
 import type { Counters } from "../src/backend/webgpu/device/device.ts";
 import type { CopyBandwidth, Profile } from "../src/backend/webgpu/dispatch/profile.ts";
 import type { GpuExperts } from "../src/backend/webgpu/weights/space.ts";
@@ -80,7 +80,7 @@ export interface ProfileReport {
   readonly model: string;
   readonly backend: BackendInfo;
   readonly weights: PackableName;
-  readonly kv: "f16" | "f32";
+  readonly kv: KvPrecision;
   readonly layers: number;
   readonly chunk: number;
   readonly loadMs: number;

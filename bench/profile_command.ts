@@ -94,7 +94,7 @@ function parse(args: readonly string[]): Parsed {
   return {
     model,
     weights: oneOf<PackableName>("weights", values.weights, PACKABLE),
-    kv: oneOf("kv", values.kv, ["f16", "f32"]),
+    kv: oneOf("kv", values.kv, ["f16", "f32", "q8"]),
     cases: values.cases === undefined ? products : parseCases("--cases", values.cases),
     tokens: whole("tokens", values.tokens, 1),
     chunk: whole("chunk", values.chunk, 1),

@@ -5,7 +5,7 @@
 // of that length.
 
 import { FORMATS, type PackableName } from "../kernels/formats/index.ts";
-import type { Batch, Chooser, KvStore } from "../src/backend/ops.ts";
+import type { Batch, Chooser, KvPrecision, KvStore } from "../src/backend/ops.ts";
 import type { RowForms } from "../src/backend/webgpu/tuning/rows.ts";
 import { createWebGpuOps, type WebGpuOps } from "../src/backend/webgpu/webgpu.ts";
 import { DEPTH } from "../src/engine/depth.ts";
@@ -35,7 +35,7 @@ const GREEDY = {
 
 export interface StepsOptions {
   readonly weights: PackableName;
-  readonly kv: "f16" | "f32";
+  readonly kv: KvPrecision;
   /** Largest batch. */
   readonly chunk: number;
   /** Which forms of products are used, by rows. Default: what is usual for the adapter. */

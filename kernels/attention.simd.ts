@@ -4,18 +4,36 @@
 // in a sequence, or of several KV heads of one token, whose keys lie side by side. For many queries
 // a block of keys or values is copied as f32 and meets four of them at a time
 // (lib/simd/attend_block.simd.ts). For few, four positions meet two, and an f16 is only moved into
-// place (lib/simd/attend.simd.ts). A NaN in f16 becomes a number. Positions are weighed in fours at
+// place (lib/simd/attend.simd.ts). A NaN in f16 becomes a number. Keys in int8 meet queries in int16
+// (lib/simd/attend_q8.simd.ts). Positions are weighed in fours at
 // multiples of four, the same for every tile: those of a four that a query does not see get the
 // weight 0, and what no query of the tile sees is not read. So results do not depend on how the
 // work was cut.
 
 import { addEach, scoreEach } from "./lib/simd/attend.simd";
 import { addMany, copyBytes, copyRow, paddedBytes, PARTIAL, rowOf, scoreMany } from "./lib/simd/attend_block.simd";
+import { addManyQ8, meetQ8, paddedQ8, query as queryQ8, rowBytes as rowBytesQ8 } from "./lib/simd/attend_q8.simd";
 import { END, FIRST, finish, MAX, STATE, weigh } from "./lib/simd/attend_state.simd";
 import { EXP_BYTES, keepExp } from "./lib/simd/exp.simd";
 
 /** Queries of a tile: with their sums they fit in the first cache. */
 const TILE: u32 = 32;
+
+/** What rows of a cache are: f32, f16, q8, or q8 and rotated. */
+const F16: u32 = 1;
+const Q8: u32 = 2;
+const ROTATED: u32 = 3;
+
+/** Bytes of a query or a row as f32; and of sums, which q8 has of whole rows. */
+// @ts-ignore: decorator
+@inline function paddedKey(headDim: u32, kind: u32): usize {
+  return kind >= Q8 ? paddedQ8(headDim) : paddedBytes(headDim);
+}
+
+// @ts-ignore: decorator
+@inline function paddedSums(headDim: u32, valueDim: u32, kind: u32): usize {
+  return kind >= Q8 ? paddedQ8(headDim) : paddedBytes(valueDim);
+}
 
 /** Bytes of a query's scores in one block, in whole eights. */
 // @ts-ignore: decorator
@@ -24,10 +42,19 @@ const TILE: u32 = 32;
 }
 
 /** Bytes of scratch that a thread needs. */
-export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headDim: u32, valueDim: u32): u32 {
+export function attentionScratch(
+  blockSize: u32,
+  heads: u32,
+  kvHeads: u32,
+  headDim: u32,
+  valueDim: u32,
+  kind: u32,
+): u32 {
   const queries = <usize>max(TILE, heads / kvHeads);
-  const both = paddedBytes(headDim) + paddedBytes(valueDim);
-  const copies = max(copyBytes(8, paddedBytes(headDim)), copyBytes(blockSize, paddedBytes(valueDim)));
+  const key = paddedKey(headDim, kind);
+  const value = paddedSums(headDim, valueDim, kind);
+  const both = key + value;
+  const copies = max(copyBytes(8, key), copyBytes(blockSize, value));
   return <u32>(queries * (both + STATE + scoreBytes(blockSize)) + 4 * both + copies + PARTIAL + EXP_BYTES);
 }
 
@@ -36,10 +63,10 @@ export function attentionScratch(blockSize: u32, heads: u32, kvHeads: u32, headD
  * at row t of `width` floats, y [T, H, valueDim]. The token sees positions max(0, p + 1 - window)
  * .. p = positions[t] (window 0: all of them) of the blocks at the addresses in the u32 array at
  * address tables[t]: keys at keyOffset and values at valueOffset of a block, each [blockSize,
- * rowHeads, Dh] in f32, or in f16 where `half` is not 0. rowHeads is Hkv; or 1 where all KV heads
- * are the same one and values, of which valueDim numbers count, may be a part of keys. `sinks`
- * [H]: a logit a head that joins the softmax and has no value; 0: none. `scratchBytes` at
- * `scratch` a thread.
+ * rowHeads, Dh] of a `kind` (f32, f16, q8, or q8 and rotated). rowHeads is Hkv; or 1 where all KV
+ * heads are the same one and values, of which valueDim numbers count, may be a part of keys: in q8
+ * they are the last numbers of the rows at valueOffset. `sinks` [H]: a logit a head that joins the
+ * softmax and has no value; 0: none. `scratchBytes` at `scratch` a thread.
  */
 export function attention(
   from: u32,
@@ -58,7 +85,7 @@ export function attention(
   scale: f64,
   sinks: usize,
   window: u32,
-  half: u32,
+  kind: u32,
   scratch: usize,
   scratchBytes: u32,
   y: usize,
@@ -66,7 +93,7 @@ export function attention(
   rowHeads: u32,
 ): void {
   const group = heads / kvHeads;
-  const both = paddedBytes(headDim) + paddedBytes(valueDim);
+  const both = paddedKey(headDim, kind) + paddedSums(headDim, valueDim, kind);
   const own = scratch + <usize>thread * <usize>scratchBytes;
   // Padding of queries and rows is zero and stays so.
   if (both != <usize>(headDim + valueDim) * 4) memory.fill(own, 0, <usize>(max(TILE, group) + 4) * both);
@@ -100,7 +127,7 @@ export function attention(
           scale,
           sinks,
           window,
-          half,
+          kind,
           own,
           y,
           valueDim,
@@ -147,14 +174,16 @@ function attendTile(
   scale: f64,
   sinks: usize,
   window: u32,
-  half: u32,
+  kind: u32,
   queries: usize,
   y: usize,
   valueDim: u32,
   rowHeads: u32,
 ): void {
-  const padded = paddedBytes(headDim);
-  const paddedValue = paddedBytes(valueDim);
+  const q8 = kind >= Q8;
+  const half = u32(kind == F16);
+  const padded = paddedKey(headDim, kind);
+  const paddedValue = paddedSums(headDim, valueDim, kind);
   const most = <usize>max(TILE, group);
   const sums = queries + most * padded;
   const rows = sums + most * paddedValue;
@@ -163,12 +192,14 @@ function attendTile(
   const scores = states + most * STATE;
   const headBytes = <usize>headDim * 4;
   const valueBytes = <usize>valueDim * 4;
+  const skipped = q8 ? headBytes - valueBytes : 0;
   const each = tokens * group; // queries of a KV head
   const total = count * each;
-  const rowBytes = half ? headBytes / 2 : headBytes;
+  const rowBytes = q8 ? rowBytesQ8(headDim) : half ? headBytes / 2 : headBytes;
   const stride = <usize>rowHeads * rowBytes;
   const headStride = rowHeads == kvHeads ? rowBytes : 0; // from one KV head to the next
-  const many = each > (half ? 4 : 8);
+  const many = !q8 && each > (half ? 4 : 8);
+  const manyValues = q8 ? each > 2 : many;
   const copied = many || headBytes != padded || valueBytes != paddedValue;
   const raw = half != 0 && !copied;
   const step = scoreBytes(blockSize);
@@ -189,7 +220,8 @@ function attendTile(
     store<u32>(state, window != 0 && end > window ? end - window : 0, FIRST);
     store<u32>(state, end, END);
     const from = q + <usize>(t + token) * <usize>width * 4 + <usize>head * headBytes;
-    scaled(from, headDim, scale, raw, queries + <usize>i * padded);
+    if (q8) queryQ8(from, headDim, scale, kind == ROTATED, queries + <usize>i * padded);
+    else scaled(from, headDim, scale, raw, queries + <usize>i * padded);
     memory.fill(sums + <usize>i * paddedValue, 0, paddedValue);
   }
   const low = load<u32>(states, FIRST);
@@ -212,32 +244,37 @@ function attendTile(
         const i = <usize>(h * each);
         const into = scores + i * step + <usize>p * 4;
         const plane = keys + <usize>h * headStride;
-        meet(false, plane, stride, p, begin, end, headDim, half, copied, rows, each, queries + i * padded, into, step);
+        const query = queries + i * padded;
+        if (q8) meetQ8(false, plane, stride, p, begin, end, headDim, rows, each, query, padded, into, step);
+        else meet(false, plane, stride, p, begin, end, headDim, half, copied, rows, each, query, into, step);
       }
     for (let i: usize = 0; i < <usize>total; i++) {
       const own = scores + i * step;
       weigh(states + i * STATE, sums + i * paddedValue, paddedValue, own, start, begin & ~3, end, raw, kept);
     }
-    for (let h: u32 = 0; many && h < count; h++) {
+    for (let h: u32 = 0; manyValues && h < count; h++) {
       const i = <usize>(h * each);
       const plane = values + <usize>h * headStride;
       const at = sums + i * paddedValue;
-      addMany(plane, stride, begin, end, valueDim, half, valueRows, each, at, scores + i * step, step, copy);
+      const own = scores + i * step;
+      if (q8) addManyQ8(plane, stride, begin, end, headDim, each, at, own, step, copy);
+      else addMany(plane, stride, begin, end, valueDim, half, valueRows, each, at, own, step, copy);
     }
-    for (let p = many ? end : begin & ~3; p < end; p += 4)
+    for (let p = manyValues ? end : begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
         const i = <usize>(h * each);
         const weights = scores + i * step + <usize>p * 4;
         const plane = values + <usize>h * headStride;
         const at = sums + i * paddedValue;
-        meet(true, plane, stride, p, begin, end, valueDim, half, copied, valueRows, each, at, weights, step);
+        if (q8) meetQ8(true, plane, stride, p, begin, end, headDim, rows, each, at, paddedValue, weights, step);
+        else meet(true, plane, stride, p, begin, end, valueDim, half, copied, valueRows, each, at, weights, step);
       }
   }
   for (let i: u32 = 0; i < total; i++) {
     const token = (i % each) / group;
     const head = (kvHead + i / each) * group + (i % group);
     const into = y + (<usize>(t + token) * <usize>(group * kvHeads) + <usize>head) * valueBytes;
-    finish(states + <usize>i * STATE, sums + <usize>i * paddedValue, into, valueDim);
+    finish(states + <usize>i * STATE, sums + <usize>i * paddedValue + skipped, into, valueDim);
   }
 }
 

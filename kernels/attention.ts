@@ -2,8 +2,11 @@
 // queries, sliding window.
 
 import { HALF_TO_FLOAT } from "../src/tensor/half.ts";
+import { q8RowBytes } from "../src/tensor/q8_row.ts";
 import type { KvPlane } from "./append.ts";
+import { unpackQ8 } from "./append_q8.ts";
 import { dot } from "./dot.ts";
+import { rotate } from "./rotate.ts";
 import type { Scratch } from "./scratch.ts";
 
 /** One token's place among the cached keys. */
@@ -55,6 +58,14 @@ export function attention(
   const max = scratch.doubles("max", group);
   const total = scratch.doubles("total", group);
   const sums = scratch.doubles("attended", group * valueDim);
+  if (span.keys[table[Math.floor(first / blockSize)]!] instanceof Uint8Array && !latent) {
+    // Keys of q8 are rotated, and so are the queries that meet them.
+    const rotated = scratch.floats("rotated", heads * headDim);
+    rotated.set(q.subarray(qAt, qAt + heads * headDim));
+    for (let h = 0; h < heads; h++) rotate(rotated, h * headDim, headDim);
+    q = rotated;
+    qAt = 0;
+  }
   for (let kvHead = from; kvHead < to; kvHead++) {
     // A sink is what the softmax has seen before the first key.
     for (let h = 0; h < group; h++) max[h] = sinks ? sinks[kvHead * group + h]! : Number.NEGATIVE_INFINITY;
@@ -110,6 +121,15 @@ function asFloats(
   name: string,
 ): Float32Array {
   if (plane instanceof Float32Array) return plane;
+  if (plane instanceof Uint8Array) {
+    const bytes = q8RowBytes(headDim);
+    const floats = scratch.floats(name, (plane.length / bytes) * headDim);
+    for (let p = low; p < high; p++) {
+      const at = p * width + offset;
+      unpackQ8(plane, (at / headDim) * bytes, headDim, floats, at);
+    }
+    return floats;
+  }
   const floats = scratch.floats(name, plane.length);
   for (let p = low; p < high; p++)
     for (let i = p * width + offset; i < p * width + offset + headDim; i++) floats[i] = HALF_TO_FLOAT[plane[i]!]!;

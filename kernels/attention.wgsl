@@ -1,7 +1,7 @@
 // Attention over the cached positions, many tokens: y[t,h,:] = softmax(scale q[t,h,:] . keys^T)
 // values, causal, grouped heads
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   runs   sinks [H] f32
+//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f32, f16 or q8   runs   sinks [H] f32
 //   ->   y [T, H Dh] f32
 //
 // grid (Hkv * ceil(G / abreast), runs), G = H / Hkv: a workgroup owns 256 / SHARES rows, queries
@@ -12,6 +12,8 @@
 // that any length fits. What the shares add to a score is summed by one of the invocations that own
 // its row, and weighed by it. SHARES is a power of two, Dh at most 16 SHARES.
 #import "lib/attention/kv.wgsl"
+#import "lib/attention/key.wgsl"
+#import "lib/attention/value.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
 #import "lib/token.wgsl"
@@ -44,8 +46,8 @@ struct Run {
 @group(0) @binding(1) var<storage, read> runs: array<Run>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
 @group(0) @binding(3) var<storage, read> qkv: array<vec2f>;
-@group(0) @binding(4) var<storage, read> keys: array<KvUnit>;
-@group(0) @binding(5) var<storage, read> values: array<KvUnit>;
+@group(0) @binding(4) var<storage, read> keys: array<KvStored>;
+@group(0) @binding(5) var<storage, read> values: array<KvStored>;
 @group(0) @binding(6) var<storage, read> sinks: array<f32>;
 @group(0) @binding(7) var<storage, read_write> y: array<vec2f>;
 
@@ -119,9 +121,9 @@ fn bring(lane: u32, first: u32, end: u32, table: u32, kv_head: u32) {
     var key = mat2x4f();
     var value = mat2x4f();
     if (unit * 4 < p.pairs && position < end) {
-      let at = kv_at(table, position, kv_head) / 4 + unit;
-      key = kv_unpack(keys[at]);
-      value = kv_unpack(values[at]);
+      let at = kv_at(table, position, kv_head) / 4;
+      key = kv_unpack(key_unit(at, unit));
+      value = kv_unpack(value_unit(at, unit));
     }
     // Two units are an invocation's four quads.
     let to = i / 2;

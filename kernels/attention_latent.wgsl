@@ -1,7 +1,7 @@
 // Attention over the cached positions, many tokens, of latents that all heads share:
 // y[t,h,:] = softmax(scale q[t,h,:] . keys^T) keys[:, skip ..], causal
 //
-//   qkv [T, (H + 1) Dh] f32   keys: paged, f16 or f32   runs   ->   y [T, H Dv] f32
+//   qkv [T, (H + 1) Dh] f32   keys: paged, f32, f16 or q8   runs   ->   y [T, H Dv] f32
 //
 // A value is a key without its first `skip` numbers: Dv = Dh - skip.
 //
@@ -12,6 +12,7 @@
 // product of the weights by the values, which are read where they lie: an invocation keeps eight
 // rows by eight dimensions. Maxima and sums are carried along (online softmax).
 #import "lib/attention/kv.wgsl"
+#import "lib/attention/key.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/token.wgsl"
 #import "lib/attention/window.wgsl"
@@ -38,7 +39,7 @@ struct Run {
 @group(0) @binding(1) var<storage, read> runs: array<Run>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
 @group(0) @binding(3) var<storage, read> qkv: array<vec2f>;
-@group(0) @binding(4) var<storage, read> keys: array<KvUnit>;
+@group(0) @binding(4) var<storage, read> keys: array<KvStored>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 const THREADS = 256u;
@@ -81,7 +82,7 @@ fn bring(lane: u32, unit: u32, own: Brought) {
   let at = unit + lane % 4;
   var key = mat2x4f();
   if (at * 4 < p.pairs) {
-    key = kv_unpack(keys[own.place + at]);
+    key = kv_unpack(key_unit(own.place, at));
   }
   let to = KEYS + lane % 4 * 2 * POSITIONS + lane / 4;
   tile[to] = key[0];
@@ -217,7 +218,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     workgroupBarrier();
     if (unit < units) {
       for (var k = 0u; k < min(POSITIONS, end - first); k++) {
-        let value = kv_unpack(keys[places[k] + unit]);
+        let value = kv_unpack(key_unit(places[k], unit));
         let at = KEYS + k * 8 + own_fours;
         out.near0 += times(value[0], tile[at]);
         out.far0 += times(value[1], tile[at]);

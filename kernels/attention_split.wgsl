@@ -1,7 +1,7 @@
 // Attention over a part of the cached positions, single tokens: out = sum of exp(score - max)
 // value, with the max and the sum of the weights
 //
-//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f16 or f32   sinks [H] f32
+//   qkv [T, (H + 2 Hkv) Dh] f32   keys, values: paged, f32, f16 or q8   sinks [H] f32
 //   ->   y [T, splits, H Dv + 2 H] f32, or [T, H Dv]
 //
 // A value has Dv = Dh - skip numbers: where values are the ends of keys, both bind the keys, and
@@ -34,8 +34,8 @@ struct Params {
 @group(0) @binding(1) var<uniform> count: Count;
 @group(0) @binding(2) var<storage, read> step: array<u32>;
 @group(0) @binding(3) var<storage, read> qkv: array<vec2f>;
-@group(0) @binding(4) var<storage, read> keys: array<KvUnit>;
-@group(0) @binding(5) var<storage, read> values: array<KvUnit>;
+@group(0) @binding(4) var<storage, read> keys: array<KvStored>;
+@group(0) @binding(5) var<storage, read> values: array<KvStored>;
 @group(0) @binding(6) var<storage, read> sinks: array<f32>;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 

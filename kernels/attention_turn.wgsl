@@ -45,8 +45,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> norms: array<f32>; // NORM = 1
 @group(0) @binding(5) var<storage, read> angles: array<vec2f>;
 @group(0) @binding(6) var<storage, read> sinks: array<f32>;
-@group(0) @binding(7) var<storage, read_write> keys: array<KvUnit>;
-@group(0) @binding(8) var<storage, read_write> values: array<KvUnit>;
+@group(0) @binding(7) var<storage, read_write> keys: array<KvStored>;
+@group(0) @binding(8) var<storage, read_write> values: array<KvStored>;
 @group(0) @binding(9) var<storage, read_write> y: array<f32>;
 
 // Squares of q, and from OF_KEY on of k. Of norms over a head: of each unit of the workgroup's

@@ -1,12 +1,27 @@
 // The layout of a KV block and of rows of q, k and v, and the checks that all KV stores share.
 
 import { RequestError } from "../errors.ts";
-import type { Attention, KvGeometry, KvStore } from "./ops.ts";
+import { q8RowBytes } from "../tensor/q8_row.ts";
+import type { Attention, KvGeometry, KvPrecision, KvStore } from "./ops.ts";
 
 /** The bytes of one block as KvStore.readBlock() gives it. */
-export function contentBytes(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number): number {
+export function contentBytes(geometry: KvGeometry, precision: KvPrecision, blockSize: number): number {
   const { layers, kvHeads, headDim } = geometry;
-  return planesOf(geometry) * layers * blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
+  return planesOf(geometry) * layers * blockSize * kvHeads * headBytes(headDim, precision);
+}
+
+/** Numbers of the largest head that q8 takes (kernels/append_q8.simd.ts). */
+const Q8_HEAD = 2048;
+
+/** @throws RequestError for heads that the precision does not take */
+export function checkHead({ headDim }: KvGeometry, precision: KvPrecision): void {
+  if (precision === "q8" && headDim > Q8_HEAD)
+    throw new RequestError(`kv q8: expected heads of at most ${Q8_HEAD} numbers, found ${headDim}; use kv f16`);
+}
+
+/** Bytes of one head's key or value. */
+export function headBytes(headDim: number, precision: KvPrecision): number {
+  return precision === "q8" ? q8RowBytes(headDim) : headDim * (precision === "f32" ? 4 : 2);
 }
 
 /** Numbers that a head takes in a store on WebGPU: kernels/lib/attention/paged.wgsl says why. */

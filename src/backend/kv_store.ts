@@ -2,6 +2,12 @@
 
 import type { StateStore } from "./recurrent.ts";
 
+/**
+ * How keys and values are cached; q8: int8 in groups of 32, keys rotated
+ * (kernels/append_q8.ts).
+ */
+export type KvPrecision = "f32" | "f16" | "q8";
+
 /** The sizes of a position in the KV cache: keys and values [Hkv, Dh] of each layer. */
 export interface KvGeometry {
   readonly layers: number; // L
@@ -52,7 +58,7 @@ export interface PaneStore {
  */
 export interface KvStore {
   readonly blockSize: number;
-  readonly precision: "f32" | "f16";
+  readonly precision: KvPrecision;
   /** Blocks that exist now. */
   readonly blocks: number;
   /** An upper limit of blocks; absent: only memory limits them. */
@@ -71,8 +77,8 @@ export interface KvStore {
   reserve(blocks: number): Promise<void>;
   /**
    * A block's contents, the same on every backend: for each layer its keys, then its
-   * values where there are any, [blockSize, Hkv, Dh] each, as f32 or f16, little-endian; zeros
-   * where the block has no pane. Only between steps, like the following methods.
+   * values where there are any, [blockSize, Hkv, Dh] each, as f32 or f16, little-endian, or as
+   * rows of q8; zeros where the block has no pane. Only between steps, like the following methods.
    * @throws RequestError for a block that does not exist
    */
   readBlock(id: number): Promise<Uint8Array>;

@@ -10,12 +10,12 @@ import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource, MatrixSource, Tensor, Vector } from "../tensor/types.ts";
 import type { DeviceExperts, DeviceScheduler, HostExperts, HostStore } from "./experts.ts";
-import type { KvGeometry, KvStore } from "./kv_store.ts";
+import type { KvGeometry, KvPrecision, KvStore } from "./kv_store.ts";
 import type { RecurrentVerbs } from "./recurrent.ts";
 import type { Rope } from "./rope.ts";
 
 export type { Vector } from "../tensor/types.ts";
-export type { KvGeometry, KvStore, PaneStore } from "./kv_store.ts";
+export type { KvGeometry, KvPrecision, KvStore, PaneStore } from "./kv_store.ts";
 
 /** A weight matrix [rows, cols] on the backend; y = x · Wᵀ + b with its source's bias. */
 export interface Matrix {
@@ -292,7 +292,7 @@ export interface Ops {
   deviceExperts?(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
   slottedExperts?(layer: number, device: DeviceExperts, scheduler: DeviceScheduler, rule?: ExpertRule): Experts;
   /** An empty KvStore. @param positions of the longest sequence, if known */
-  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions?: number): KvStore;
+  createKv(geometry: KvGeometry, precision: KvPrecision, blockSize: number, positions?: number): KvStore;
 
   // ---- a step: begin, verbs, read ---------------------------------------------------------------
   /**

@@ -2,7 +2,7 @@
 // takes and yields.
 
 import type { PackableName } from "../../kernels/formats/index.ts";
-import type { BackendInfo, BackendMemory } from "../backend/ops.ts";
+import type { BackendInfo, BackendMemory, KvPrecision } from "../backend/ops.ts";
 import type { ExpertStats } from "../experts/stats.ts";
 import type { RouteStep } from "../experts/trace.ts";
 import type { Constraint } from "../grammar/types.ts";
@@ -43,8 +43,11 @@ export interface OpenOptions {
    * for all matrices: see ModelStats.repacked for what it replaces.
    */
   readonly weights?: "auto" | PackableName;
-  /** Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. */
-  readonly kv?: "f16" | "f32";
+  /**
+   * Precision of cached keys and values. Default "f16" on WebGPU and "f32" on the CPU. "q8": int8
+   * in groups of 32, about half of f16.
+   */
+  readonly kv?: KvPrecision;
   /**
    * Most positions that a session may hold; default and maximum: config.max_position_embeddings,
    * which ropeScaling changes.
@@ -320,7 +323,7 @@ export interface ModelStats {
   /** A sentence about a vocabulary that may be read otherwise than it was meant, or null. */
   readonly tokenizerNote: string | null;
   /** The precision of the KV cache. */
-  readonly kv: "f16" | "f32";
+  readonly kv: KvPrecision;
   /** The most positions of a sequence. */
   readonly context: number;
   /** In bytes. */

@@ -1,5 +1,6 @@
 // A model as pages show it: what it is made of, and its experts at work.
 
+import type { KvPrecision } from "../backend/ops.ts";
 import type { ChatConventions } from "../chat/conventions.ts";
 import { type Architecture, routingOf, sparseLayers } from "../model/family.ts";
 import type { BackendInfo, ModelStats } from "./api.ts";
@@ -31,7 +32,7 @@ export interface ModelFacts {
   /** Those of the file, where the ones in memory are less precise; else null. */
   readonly repacked: string | null;
   /** Precision of the KV cache. */
-  readonly kv: "f16" | "f32";
+  readonly kv: KvPrecision;
   /** Ids of the tokenizer; null: there is none. */
   readonly tokenizer: number | null;
   /** Where prompts of conversations come from; null: it cannot chat. */

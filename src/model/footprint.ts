@@ -2,7 +2,7 @@
 
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { contentBytes, layersOf, paddedHead, rowOf } from "../backend/kv_block.ts";
-import type { KvGeometry } from "../backend/ops.ts";
+import type { KvGeometry, KvPrecision } from "../backend/ops.ts";
 import { panelLayout } from "../tensor/format.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
 import {
@@ -83,7 +83,7 @@ export function parametersOf(a: Architecture, { embed, norm, head, layers }: Mod
  * Bytes of keys and values of `positions` of them in the layers that keep all, and in those with
  * windows. @param webgpu in a store there
  */
-export function kvBlockBytes(geometry: KvGeometry, precision: "f16" | "f32", positions: number, webgpu = false) {
+export function kvBlockBytes(geometry: KvGeometry, precision: KvPrecision, positions: number, webgpu = false) {
   const { full, windowed } = layersOf(geometry);
   const headDim = webgpu ? paddedHead(geometry.headDim) : geometry.headDim;
   const of = (layers: readonly number[]): number =>

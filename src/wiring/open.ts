@@ -349,7 +349,7 @@ export function checkOptions(options: OpenOptions): void {
   const choices = {
     backend: ["auto", "webgpu", "cpu"],
     weights: ["auto", ...PACKABLE],
-    kv: ["f16", "f32"],
+    kv: ["f32", "f16", "q8"],
     activations: ["int8", "f32"],
     speculation: ["lookup", "off"],
     ropeScaling: ["none", "linear", "yarn"],

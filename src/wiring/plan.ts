@@ -3,7 +3,7 @@
 
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { hasExpertSlots, stagingBytes } from "../backend/cpu/cpu.ts";
-import type { KvGeometry } from "../backend/ops.ts";
+import type { KvGeometry, KvPrecision } from "../backend/ops.ts";
 import type { OpenOptions } from "../engine/api.ts";
 import { type Budgets, type Needs, type Plan, planMemory } from "../engine/budget.ts";
 import { cacheBytes, paneNeeds } from "../engine/panes.ts";
@@ -77,7 +77,7 @@ export interface Opening {
   /** Tokens of the largest chunk of a prompt, and of the first ones. */
   readonly chunk: number;
   readonly usualChunk: number;
-  readonly kvPrecision: "f16" | "f32";
+  readonly kvPrecision: KvPrecision;
   /** The formats of a choice of weights. */
   readonly formats: (name: PackableName) => FormatPlan;
   readonly plan: Plan;

@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
-import type { Attention, Batch, Matrix, Ops } from "../../src/backend/ops.ts";
+import type { Attention, Batch, KvPrecision, Matrix, Ops } from "../../src/backend/ops.ts";
 import type { Rope } from "../../src/backend/rope.ts";
 import { held, memorySource, sourceFor, withBias } from "../support/memory_source.ts";
 import { Panes, type Run } from "../support/panes.ts";
@@ -11,81 +11,19 @@ import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
 import { expectClose } from "../support/reference.ts";
 import { allowedNmse, attentionOf, batchOf, inputTable } from "../support/steps.ts";
-
-const BLOCK = 16;
+import { BLOCK, BLOCK_EDGES, LONG, MANY, RAGGED, ROLLBACK, type Scenario, TILE_EDGES } from "./attention_scenarios.ts";
 
 /** RoPE of the first `dimensions` of a head. */
 function partialRope(dimensions: number, factor = 1, theta = 1e4) {
   return { inverse: reference.inverseFrequencies(theta, dimensions), factor };
 }
 
-interface Scenario {
-  readonly name: string;
-  readonly tables: readonly (readonly number[])[]; // block ids of each sequence, all that it will need
-  readonly steps: readonly (readonly Run[])[];
-}
-
-const BLOCK_EDGES: Scenario = {
-  name: "one sequence over block edges",
-  tables: [[0, 1, 2, 3, 4]],
-  steps: [[[0, 0, 15]], [[0, 15, 1]], [[0, 16, 1]], [[0, 17, 14]], [[0, 31, 1]], [[0, 32, 1]], [[0, 33, 32]]],
-};
-const RAGGED: Scenario = {
-  name: "three sequences with interleaved blocks, prompt chunks beside decoded tokens",
-  tables: [
-    [0, 3, 5],
-    [4, 1, 6],
-    [2, 7],
-  ],
-  steps: [
-    [
-      [0, 0, 20],
-      [1, 0, 1],
-      [2, 0, 15],
-    ],
-    [
-      [2, 15, 1],
-      [0, 20, 1],
-      [1, 1, 30],
-    ],
-    [[1, 31, 1]],
-    [
-      [0, 21, 12],
-      [2, 16, 2],
-      [1, 32, 1],
-    ],
-  ],
-};
-const LONG: Scenario = {
-  name: "chunks of the largest batch, then one token",
-  tables: [[3, 0, 1, 7, 2, 5, 6, 4, 8]],
-  steps: [[[0, 0, 65]], [[0, 65, 65]], [[0, 130, 1]]],
-};
-const TILE_EDGES: Scenario = {
-  name: "one token at a time about the edge of a tile of keys",
-  tables: [[4, 1, 3, 0, 2, 5]],
-  steps: [[[0, 0, 1]], [[0, 1, 61]], [[0, 62, 1]], [[0, 63, 1]], [[0, 64, 1]], [[0, 65, 1]]],
-};
-const ROLLBACK: Scenario = {
-  name: "positions written again after going back",
-  tables: [[2, 0, 1]],
-  steps: [[[0, 0, 40]], [[0, 10, 3]], [[0, 13, 5]]],
-};
-const MANY: Scenario = {
-  name: "twenty sequences decoding together",
-  tables: Array.from({ length: 20 }, (_, s) => [(s * 7) % 20]),
-  steps: [
-    Array.from({ length: 20 }, (_, s): Run => [s, 0, 3]),
-    Array.from({ length: 20 }, (_, s): Run => [19 - s, 3, 1]),
-  ],
-};
-
 interface Case {
   readonly scenario: Scenario;
   readonly D: number;
   /** How each layer attends. */
   readonly layers: readonly [Layer, Layer];
-  readonly kv: "f32" | "f16";
+  readonly kv: KvPrecision;
 }
 
 /** How a layer attends; `normed`: with norms of q and k, by the head or over all heads. */
@@ -142,6 +80,18 @@ const CASES: readonly Case[] = [
   [ROLLBACK, 64, layersOf(4, 2, 16)],
   [MANY, 64, layersOf(4, 2, 16)],
 ].flatMap(([scenario, D, layers]) => (["f32", "f16"] as const).map((kv) => ({ scenario, D, layers, kv }) as Case));
+
+/** Heads of one group, of several, and of a part of one; of blocks that are rotated apart. */
+const Q8_CASES: readonly Case[] = [
+  [RAGGED, 60, layersOf(4, 4, 6)],
+  [RAGGED, 64, layersOf(2, 1, 80)],
+  [RAGGED, 64, layersOf(8, 2, 64, { logits: uniform(8, 60, 5) }, { window: 16, logits: uniform(8, 61, 5) })],
+  [LONG, 64, layersOf(5, 1, 96, { normed: "head", window: 40 }, {})],
+  [TILE_EDGES, 64, layersOf(4, 1, 128)],
+  [BLOCK_EDGES, 64, layersOf(2, 2, 256)],
+  [ROLLBACK, 64, layersOf(4, 2, 16)],
+  [MANY, 64, layersOf(4, 2, 16)],
+].map(([scenario, D, layers]) => ({ scenario, D, layers, kv: "q8" }) as Case);
 
 /** What a case's title says of a layer beyond its heads. */
 function titleOf({ headDim, window, scale, rope, normed, logits, clip }: Layer): string {
@@ -316,7 +266,12 @@ export function attentionConformance(ops: () => Ops): void {
 
   describe("append and attention", () => {
     it.each(
-      CASES.map((c) => ({ ...c, ...c.layers[0], name: c.scenario.name, parts: c.layers.map(titleOf).join("; ") })),
+      [...CASES, ...Q8_CASES].map((c) => ({
+        ...c,
+        ...c.layers[0],
+        name: c.scenario.name,
+        parts: c.layers.map(titleOf).join("; "),
+      })),
     )("$name: H $heads, Hkv $kvHeads, Dh $headDim, $parts, kv $kv", (c) => play(ops(), c));
   });
 }
@@ -344,7 +299,7 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
   const windows = { positions: window, layers: layers.map((layer) => layer.window !== null) };
   const store = ops.createKv(window > 0 ? { ...geometry, windows } : geometry, kv, BLOCK);
   const panes = new Panes(store, scenario.tables);
-  const timelines = projections.map(() => new reference.Timeline(kv));
+  const timelines = projections.map(() => new reference.Timeline(kv, layers[0]));
   for (const [index, runs] of scenario.steps.entries()) {
     const batch = batchOfRuns(scenario, runs, index, V);
     await store.reserve(Math.max(...batch.tables.flatMap((ids) => [...ids])) + 1);
@@ -370,8 +325,9 @@ async function play(ops: Ops, { scenario, D, layers, kv }: Case): Promise<void> 
         ...timelines[layer]!.attend(s, batch.positions[t]!, row(t), layers[layer]!),
       ]);
       // Rows are read from another kernel than the one that turned the keys of the cache: one that
-      // lies between two f16 may be the other one there. Without rounding they are equal enough.
-      expectClose(got, Float64Array.from(want), heads * headDim, kv === "f16" ? 1e-7 : undefined);
+      // lies between two f16, or two levels, may be the other one there. Without rounding they are
+      // equal enough.
+      expectClose(got, Float64Array.from(want), heads * headDim, { f32: undefined, f16: 1e-7, q8: 3e-5 }[kv]);
     }
   }
   store.close();

@@ -3,7 +3,8 @@
 
 import { describe, expect, it } from "vitest";
 import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
-import type { Ops } from "../../src/backend/ops.ts";
+import { headBytes } from "../../src/backend/kv_block.ts";
+import type { KvPrecision, Ops } from "../../src/backend/ops.ts";
 import { held, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -34,9 +35,10 @@ interface Sizes {
 }
 
 /** Few: a software adapter compiles attention anew for each size of a key. */
-const CASES: readonly (Sizes & { readonly store: "f32" | "f16"; readonly precision: PackableName })[] = [
+const CASES: readonly (Sizes & { readonly store: KvPrecision; readonly precision: PackableName })[] = [
   { H: 3, nope: 12, turned: 6, kv: 40, store: "f32", precision: "f32" },
   { H: 18, nope: 64, turned: 16, kv: 96, store: "f16", precision: "q8" },
+  { H: 18, nope: 64, turned: 16, kv: 96, store: "q8", precision: "f32" },
   // A little more than a latent of published models: two slabs of values.
   { H: 5, nope: 24, turned: 64, kv: 520, store: "f16", precision: "f32" },
 ];
@@ -70,7 +72,7 @@ export function latentConformance(ops: () => Ops): void {
 }
 
 /** Two sequences over block edges, on two layers. */
-async function play(ops: Ops, sizes: Sizes, stored: "f32" | "f16", precision: PackableName): Promise<void> {
+async function play(ops: Ops, sizes: Sizes, stored: KvPrecision, precision: PackableName): Promise<void> {
   const { H, nope, turned, kv } = sizes;
   const size = turned + kv;
   const V = 61;
@@ -84,8 +86,8 @@ async function play(ops: Ops, sizes: Sizes, stored: "f32" | "f16", precision: Pa
   const shape = attentionOf(H, 1, size, { latent: kv, rope, scale: 0.7 / Math.sqrt(nope + turned) });
   const store = ops.createKv({ layers: 2, kvHeads: 1, headDim: size, keysOnly: true }, stored, BLOCK);
   await store.reserve(9);
-  expect((await store.readBlock(1)).length).toBe(2 * BLOCK * size * (stored === "f32" ? 4 : 2));
-  const timelines = [new reference.Timeline(stored), new reference.Timeline(stored)];
+  expect((await store.readBlock(1)).length).toBe(2 * BLOCK * headBytes(size, stored));
+  const timelines = [new reference.Timeline(stored, shape), new reference.Timeline(stored, shape)];
   const blocks = [Uint32Array.of(4, 0, 2), Uint32Array.of(1, 5, 3, 8, 6, 7)];
   const steps = [
     [0, 0, 30],
@@ -121,7 +123,7 @@ async function play(ops: Ops, sizes: Sizes, stored: "f32" | "f16", precision: Pa
       const row = (t: number) => rows.subarray(t * (H + 1) * size, (t + 1) * (H + 1) * size);
       for (let t = 0; t < T; t++) timeline.append(sequence, from + t, row(t).subarray(H * size));
       const attended = Array.from({ length: T }, (_, t) => [...timeline.attend(sequence, from + t, row(t), shape)]);
-      expectClose(got, Float64Array.from(attended.flat()), H * kv);
+      expectClose(got, Float64Array.from(attended.flat()), H * kv, stored === "q8" ? 3e-5 : undefined);
     }
   }
   store.close();

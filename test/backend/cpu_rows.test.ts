@@ -81,7 +81,7 @@ for (const instructions of cpuInstructions())
       const width = (heads + 2 * kvHeads) * headDim;
       const table = await inputTable(ops, uniform(ROWS * 64, 7), 64);
       const w = await ops.loadMatrix(memorySource("qkv", uniform(width * 64, 8), width, 64), FORMATS.f32);
-      for (const precision of ["f32", "f16"] as const) {
+      for (const precision of ["f32", "f16", "q8"] as const) {
         const seen: Float32Array[] = [];
         /** Attention of steps of T tokens, all of them or those at `outputs`. */
         const attend = async (T: number, outputs?: Uint32Array): Promise<Float32Array> => {

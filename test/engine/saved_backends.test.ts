@@ -36,6 +36,7 @@ async function make(model: Model, first: readonly number[], more: readonly numbe
 describe("a saved session goes on with the same tokens, computed no second time,", () => {
   it.each([
     { name: "in an f16 cache", folder: tales, kv: "f16", first: prompt, more: [400, 401] },
+    { name: "in a q8 cache", folder: tales, kv: "q8", first: prompt, more: [400, 401] },
     {
       name: "where heads are padded",
       folder: inRepo("test/fixtures/mixtral/bf16-odd-window-shards"), // heads of 10
@@ -77,6 +78,7 @@ describe("a saved session", () => {
     const refusals: [Promise<Model>, RegExp][] = [
       [open(tales, { ...settings, weights: "q8" }), /weights: this model has "q8", the session was saved with "f32"/],
       [open(tales, { ...settings, kv: "f16" }), /kv: this model has "f16"/],
+      [open(tales, { ...settings, kv: "q8" }), /kv: this model has "q8"/],
       [open(tales, { ...settings, context: 16 }), /45 tokens do not fit in the context of 16/],
       [open(folder, { backend: "cpu", weights: "f32" }), /hidden_size: this model has 32/],
     ];

@@ -194,6 +194,10 @@ describe("group", () => {
 
 it("append keeps what f16 cannot hold as its largest number, as append.wgsl does", () => {
   const plane = new Uint16Array(8);
-  append(Float32Array.of(7, 1e6, -1e6, 65504, 1), 1, plane, 1, 4);
+  append(Float32Array.of(7, 1e6, -1e6, 65504, 1), 1, plane, 1, 4, {
+    headDim: 4,
+    rotated: true,
+    scratch: new Scratch(),
+  });
   expect([...plane]).toEqual([0, 0, 0, 0, 0x7bff, 0xfbff, 0x7bff, 0x3c00]);
 });

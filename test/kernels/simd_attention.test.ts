@@ -2,6 +2,9 @@
 // batches, cut in pieces.
 
 import { describe, expect, it } from "vitest";
+import { packQ8 } from "../../kernels/append_q8.ts";
+import { headBytes } from "../../src/backend/kv_block.ts";
+import type { KvPrecision } from "../../src/backend/ops.ts";
 import { HALF_TO_FLOAT, toFiniteHalf } from "../../src/tensor/half.ts";
 import { generator, uniform } from "../support/random.ts";
 import * as reference from "../support/reference.ts";
@@ -18,7 +21,7 @@ interface Case {
   readonly scale?: number;
   /** Whether heads have sinks. */
   readonly sinks?: boolean;
-  readonly half: boolean;
+  readonly kv: KvPrecision;
   /** For each sequence the first position of its tokens in the batch, and how many there are. */
   readonly runs: readonly (readonly [from: number, count: number])[];
   /** Largest absolute value of queries and keys. */
@@ -36,20 +39,35 @@ interface Prepared {
 const THREADS = 3;
 const MARK = 12345; // what lies where nothing may be written
 
+/** Rows of q8, all of them NaN where no position lies: their scales are. */
+function q8Plane(plane: Float32Array, { headDim }: Case, rotated: boolean): Uint8Array {
+  const bytes = headBytes(headDim, "q8");
+  const rows = new Uint8Array((plane.length / headDim) * bytes).fill(0xff);
+  for (let row = 0; row * headDim < plane.length; row++)
+    if (!Number.isNaN(plane[row * headDim]!))
+      packQ8(plane, row * headDim, headDim, rotated, rows, row * bytes, new Float64Array(headDim));
+  return rows;
+}
+
+/** As the kernel counts them: keys of q8 are rotated. */
+const KINDS = { f32: 0, f16: 1, q8: 3 } as const;
+
 /**
  * A batch in a bench's memory: blocks in no order, NaN wherever no position of the sequence lies.
  */
 function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
-  const { heads, kvHeads, headDim, blockSize, window, half, runs, range = 2, scale = 1 / Math.sqrt(headDim) } = c;
+  const { heads, kvHeads, headDim, blockSize, window, kv, runs, range = 2, scale = 1 / Math.sqrt(headDim) } = c;
   const logits = c.sinks ? uniform(heads, 98, 6) : undefined;
   const T = runs.reduce((sum, [, count]) => sum + count, 0);
   const row = kvHeads * headDim;
   const width = heads * headDim + 2 * row;
   const elements = blockSize * row; // of a plane
   const next = generator(1);
-  const timeline = new reference.Timeline(half ? "f16" : "f32");
   const keyOffset = 64; // of a block: something else, the keys, a gap, the values
-  const valueOffset = keyOffset + elements * (half ? 2 : 4) + 12;
+  const planeBytes = blockSize * kvHeads * headBytes(headDim, kv);
+  const valueOffset = keyOffset + planeBytes + 12;
+  const geometry = { heads, kvHeads, headDim, scale, window: window || null, ...(logits && { logits }) };
+  const timeline = new reference.Timeline(kv, geometry);
   const tables = runs.map(([from, count], s) => {
     const values = uniform((from + count) * 2 * row, 2 + s, range);
     for (let p = 0; p < from + count; p++) timeline.append(s, p, values.subarray(p * 2 * row, (p + 1) * 2 * row));
@@ -60,10 +78,11 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
         const plane = new Float32Array(elements).fill(Number.NaN);
         for (let slot = 0; slot < blockSize && b * blockSize + slot < from + count; slot++)
           for (let i = 0; i < row; i++) plane[slot * row + i] = values[((b * blockSize + slot) * 2 + side) * row + i]!;
-        return half ? Uint16Array.from(plane, toFiniteHalf) : plane;
+        if (kv === "q8") return q8Plane(plane, c, side === 0);
+        return kv === "f16" ? Uint16Array.from(plane, toFiniteHalf) : plane;
       });
       // NaN as f32 and as f16
-      const block = new Uint8Array(valueOffset + planes[1]!.byteLength).fill(0xff);
+      const block = new Uint8Array(valueOffset + planeBytes).fill(0xff);
       block.set(new Uint8Array(planes[0]!.buffer), keyOffset);
       block.set(new Uint8Array(planes[1]!.buffer), valueOffset);
       addresses[b] = put(block);
@@ -75,11 +94,10 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   });
   const tokens = runs.flatMap(([from, count], s) => Array.from({ length: count }, (_, i) => ({ s, p: from + i })));
   const x = uniform(T * width, 99, range);
-  const geometry = { heads, kvHeads, headDim, scale, window: window || null, ...(logits && { logits }) };
   const want = tokens.flatMap(({ s, p }, t) => [
     ...timeline.attend(s, p, x.subarray(t * width, t * width + heads * headDim), geometry),
   ]);
-  const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim, headDim);
+  const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim, headDim, KINDS[kv]);
   const size = T * heads * headDim;
   const q = put(x);
   const positions = put(Uint32Array.from(tokens, ({ p }) => p));
@@ -96,7 +114,7 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
     scale,
     logits ? put(logits) : 0,
     window,
-    half ? 1 : 0,
+    KINDS[kv],
   ];
   return {
     run: (from, to, thread) =>
@@ -124,7 +142,7 @@ function prepare({ kernels, put, room, floats }: SimdBench, c: Case): Prepared {
   };
 }
 
-const BASE: Case = { heads: 4, kvHeads: 2, headDim: 16, blockSize: 16, window: 0, half: false, runs: [[0, 40]] };
+const BASE: Case = { heads: 4, kvHeads: 2, headDim: 16, blockSize: 16, window: 0, kv: "f32", runs: [[0, 40]] };
 
 const CASES: readonly Case[] = (
   [
@@ -159,7 +177,7 @@ const CASES: readonly Case[] = (
     { headDim: 10, heads: 6, kvHeads: 6, blockSize: 6, runs: [[5, 30]] },
     { scale: 0.3, runs: [[0, 40]] },
     { sinks: true, runs: [[0, 40]] },
-    { sinks: true, half: true, headDim: 80, heads: 7, kvHeads: 1, blockSize: 32, window: 9, runs: [[50, 9]] },
+    { sinks: true, headDim: 80, heads: 7, kvHeads: 1, blockSize: 32, window: 9, runs: [[50, 9]] },
     { scale: 1 / 64, headDim: 128, runs: [[9, 30]] },
     { window: 1, runs: [[0, 40]] },
     { window: 5, headDim: 6, heads: 6, kvHeads: 2, blockSize: 4, runs: [[7, 33]] },
@@ -199,32 +217,30 @@ const CASES: readonly Case[] = (
       ],
     },
   ] satisfies Partial<Case>[]
-).flatMap((change) => [false, true].map((half) => ({ ...BASE, ...change, half })));
+).flatMap((change) => (["f32", "f16", "q8"] as const).map((kv) => ({ ...BASE, ...change, kv })));
 
 describe.each(simdBenches())("attention, $name", (bench) => {
-  it.each(CASES)(
-    "H $heads, Hkv $kvHeads, Dh $headDim, blocks of $blockSize, window $window, half $half, runs $runs",
-    (c) => {
-      const whole = prepare(bench, c);
-      whole.run(0, whole.units, 0);
-      const width = c.heads * c.headDim;
-      expectClose(whole.got(), whole.want, width, 1e-10);
+  it.each(CASES)("H $heads, Hkv $kvHeads, Dh $headDim, blocks of $blockSize, window $window, $kv, runs $runs", (c) => {
+    const whole = prepare(bench, c);
+    whole.run(0, whole.units, 0);
+    const width = c.heads * c.headDim;
+    // In q8 values that lie between two levels may be the other one in float64.
+    expectClose(whole.got(), whole.want, width, c.kv === "q8" ? 1e-5 : 1e-10);
 
-      const cut = prepare(bench, c);
-      const cuts = [0, 1, 3, 4, 9, 10, 31].filter((at) => at < cut.units);
-      const pieces = cuts.map((at, i) => [at, cuts[i + 1] ?? cut.units] as const).reverse();
-      const group = (c.heads / c.kvHeads) * c.headDim;
-      pieces.forEach(([from, to], i) => {
-        cut.run(from, to, i % THREADS);
-        // The units before the piece are still to come.
-        expect(cut.got().subarray(0, from * group)).toEqual(new Float32Array(from * group).fill(MARK));
-      });
-      expect(cut.got()).toEqual(whole.got());
-    },
-  );
+    const cut = prepare(bench, c);
+    const cuts = [0, 1, 3, 4, 9, 10, 31].filter((at) => at < cut.units);
+    const pieces = cuts.map((at, i) => [at, cuts[i + 1] ?? cut.units] as const).reverse();
+    const group = (c.heads / c.kvHeads) * c.headDim;
+    pieces.forEach(([from, to], i) => {
+      cut.run(from, to, i % THREADS);
+      // The units before the piece are still to come.
+      expect(cut.got().subarray(0, from * group)).toEqual(new Float32Array(from * group).fill(MARK));
+    });
+    expect(cut.got()).toEqual(whole.got());
+  });
 
-  it.each([false, true])("scores in the thousands, half %s", (half) => {
-    const c: Case = { ...BASE, headDim: 128, half, runs: [[0, 60]], range: 60 };
+  it.each(["f32", "f16"] as const)("scores in the thousands, %s", (kv) => {
+    const c: Case = { ...BASE, headDim: 128, kv, runs: [[0, 60]], range: 60 };
     const { run, units, got, want } = prepare(bench, c);
     run(0, units, 0);
     // A score of several thousand has an error of 1e-3 in f32, and so has its weight where another
@@ -240,7 +256,7 @@ describe.each(simdBenches())("attention, $name", (bench) => {
       const values = Float32Array.from({ length: blockSize * headDim }, (_, i) => i);
       const block = put(new Float32Array([...keys, ...values]));
       const y = room(heads * headDim * 4);
-      const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim, headDim);
+      const scratchBytes = kernels.attentionScratch!(blockSize, heads, kvHeads, headDim, headDim, 0);
       const at = [put(new Float32Array(heads * headDim).fill(1)), heads * headDim, put(Uint32Array.of(6))];
       const table = put(Uint32Array.of(put(Uint32Array.of(block))));
       const shape = [0, keys.byteLength, blockSize, heads, kvHeads, headDim, 0.5, 0, 0, 0];
@@ -256,7 +272,7 @@ describe.each(simdBenches())("attention, $name", (bench) => {
       const values = Uint16Array.from({ length: headDim * 8 }, (_, i) => (from + i) | ((i & 1) << 15));
       const block = put(Uint16Array.from([...new Uint16Array(headDim * 8), ...values]));
       const y = room(headDim * 4);
-      const scratchBytes = kernels.attentionScratch!(8, 1, 1, headDim, headDim);
+      const scratchBytes = kernels.attentionScratch!(8, 1, 1, headDim, headDim, 1);
       const at = [put(new Float32Array(headDim)), headDim, put(Uint32Array.of(7))];
       const table = put(Uint32Array.of(put(Uint32Array.of(block))));
       const shape = [0, values.byteLength, 8, 1, 1, headDim, 0.125, 0, 0, 1];

@@ -125,6 +125,7 @@ describe("the table of kernels", () => {
         ...VARIANTS,
         { ...VARIANTS[0]!, ...WIDE, tile: "shared" as const },
         { ...VARIANTS[0]!, tile: "matrix" as const },
+        { ...VARIANTS[0]!, kv: "q8" as const },
         { ...VARIANTS[0]!, tile: "matrix8" as const },
         { ...VARIANTS[0]!, few: "4x4" as const, registers: "few" as const },
         ...(["tree", "subgroups"] as const).map((reduce) => ({ ...VARIANTS[0]!, few: "alone" as const, reduce })),

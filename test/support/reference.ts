@@ -4,10 +4,11 @@
 import { expect } from "vitest";
 import type { Attention } from "../../src/backend/ops.ts";
 import type { Activation } from "../../src/tensor/activation.ts";
-import { HALF_TO_FLOAT, toHalf } from "../../src/tensor/half.ts";
 import type { ExpertData } from "./memory_source.ts";
 
-type Numbers = Float32Array | Float64Array;
+export { Timeline } from "./timeline.ts";
+
+export type Numbers = Float32Array | Float64Array;
 
 /** y = x wᵀ + bias: x [T, D], w [N, D], bias [N] -> [T, N]. */
 export function matmul(x: Numbers, w: Numbers, D: number, bias: Numbers | null = null): Float64Array {
@@ -159,51 +160,6 @@ export function latent(
   // One head more than there are queries turns with them: the key. Nothing is a value.
   const all = Float64Array.from(rows.flat());
   return rope(all, positions, { heads: H + 1, kvHeads: 0, headDim: turned + kv, rope: g.rope });
-}
-
-/**
- * Keys and values by sequence and position: what a KV store must return, whatever its blocks.
- */
-export class Timeline {
-  readonly #rows = new Map<string, Float64Array>(); // k | v, each [Hkv, Dh]
-  readonly #half: boolean;
-
-  constructor(precision: "f32" | "f16") {
-    this.#half = precision === "f16";
-  }
-
-  append(sequence: number, position: number, kv: Numbers): void {
-    const row = Float64Array.from(kv, (value) => (this.#half ? HALF_TO_FLOAT[toHalf(value)]! : value));
-    this.#rows.set(`${sequence} ${position}`, row);
-  }
-
-  /** softmax(scale q kᵀ) v for one token: q [H, Dh] -> [H, Dh]. */
-  attend(sequence: number, position: number, q: Numbers, g: Geometry): Float64Array {
-    const { heads, kvHeads, headDim } = g;
-    const size = g.latent ?? headDim; // of a value
-    const first = g.window === null ? 0 : Math.max(0, position - g.window + 1);
-    const seen: Float64Array[] = [];
-    for (let p = first; p <= position; p++) seen.push(this.#rows.get(`${sequence} ${p}`)!);
-    const y = new Float64Array(heads * size);
-    for (let h = 0; h < heads; h++) {
-      const kvHead = Math.floor((h * kvHeads) / heads);
-      const at = kvHead * headDim;
-      const value = g.latent ? headDim - size : kvHeads * headDim + at;
-      const scores = seen.map((row) => {
-        let sum = 0;
-        for (let d = 0; d < headDim; d++) sum += q[h * headDim + d]! * row[at + d]!;
-        return sum * g.scale;
-      });
-      const sink = g.logits?.[h] ?? Number.NEGATIVE_INFINITY;
-      const max = Math.max(sink, ...scores);
-      const total = scores.reduce((sum, score) => sum + Math.exp(score - max), Math.exp(sink - max));
-      seen.forEach((row, p) => {
-        const weight = Math.exp(scores[p]! - max) / total;
-        for (let d = 0; d < size; d++) y[h * size + d]! += weight * row[value + d]!;
-      });
-    }
-    return y;
-  }
 }
 
 /** A router's rule (RouteRule of kernels/route.ts), each field by default Mixtral's. */

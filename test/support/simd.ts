@@ -29,7 +29,7 @@ export interface SimdBench {
 /** One bench for every instruction set that this engine supports. */
 export function simdBenches(): SimdBench[] {
   return instructionSets().map((name) => {
-    const memory = new WebAssembly.Memory({ initial: 512, maximum: 65536, shared: true });
+    const memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
     const bound = (module: string): Readonly<Record<string, Kernel>> => {
       const binary = Uint8Array.from(Buffer.from(MODULES[name][module]!, "base64"));
       const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } });

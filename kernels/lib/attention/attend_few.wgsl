@@ -46,7 +46,7 @@ fn attend(own: Share, to: u32, query: Eight, start: Start, lane: u32) {
   for (var first = own.origin; first < to; first += tile) {
     let mine = side + place.slice;
     for (var j = 0u; j < all; j += SLICES) {
-      let key = kv_unpack(keys[places[mine + j] + place.unit]);
+      let key = kv_unpack(key_unit(places[mine + j], place.unit));
       parts[(score_at + j) * (UNITS | 1) + place.unit] = score_part(query_at, key);
     }
     workgroupBarrier();
@@ -72,7 +72,7 @@ fn attend(own: Share, to: u32, query: Eight, start: Start, lane: u32) {
     for (var j = 0u; j < all; j += SLICES) {
       let weight = weigh(scores[score_at + j], top);
       total += weight;
-      out = plus(out, weight, kv_unpack(values[places[mine + j] + place.unit]));
+      out = plus(out, weight, kv_unpack(value_unit(places[mine + j], place.unit)));
     }
     soft = Soft(top, total);
   }

@@ -2,6 +2,13 @@
 // Needs no device feature.
 alias KvPair = u32;
 alias KvUnit = vec4u;
+alias KvStored = KvUnit;
+
+// Pairs that a head takes: padded with zeros to a multiple of four, so that eight dimensions can be
+// read at once wherever they start.
+fn kv_row(pairs: u32) -> u32 {
+  return (pairs + 3) / 4 * 4;
+}
 
 fn kv_pack(pair: vec2f) -> KvPair {
   // Past f16's largest number the result of packing is undefined.

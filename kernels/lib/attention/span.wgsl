@@ -6,6 +6,8 @@
 // sums (online softmax) up to the end, and as many again for the other four heads, where there are
 // more. A tile is four positions a slice (attend_*.wgsl).
 #import "lib/attention/kv.wgsl"
+#import "lib/attention/key.wgsl"
+#import "lib/attention/value.wgsl"
 #import "lib/attention/paged.wgsl"
 #import "lib/attention/sinks.wgsl"
 #import "lib/attention/splits.wgsl"

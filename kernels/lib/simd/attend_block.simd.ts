@@ -269,7 +269,7 @@ function scoreStrip(
  * times the weights of `count` queries, added to their sums of `padded` bytes. A query's weights
  * are `step` bytes apart.
  */
-function addBlock(
+export function addBlock(
   count: u32,
   sums: usize,
   padded: usize,

@@ -26,6 +26,7 @@ export const JOBS = [
   "deltaRule",
   "gate",
   "append",
+  "appendQ8",
   "attention",
   "embed",
   "rows",

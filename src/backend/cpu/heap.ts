@@ -21,6 +21,7 @@ export type Kernels = Readonly<Record<string, Kernel>> & {
     kvHeads: number,
     headDim: number,
     valueDim: number,
+    kind: number,
   ) => number;
 };
 

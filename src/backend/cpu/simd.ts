@@ -25,6 +25,7 @@ import type {
   HeadMatrices,
   InputOrder,
   KvGeometry,
+  KvPrecision,
   KvStore,
   Latent,
   Matrix,
@@ -154,7 +155,7 @@ class SimdOps implements Ops {
     return new OffloadedExperts(layer, slots as SimdExpertSlots, store, rule);
   }
 
-  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
+  createKv(geometry: KvGeometry, precision: KvPrecision, blockSize: number, positions = 0): KvStore {
     this.#open();
     const kv = new SimdKv(geometry, precision, blockSize, positions, this.#heaps);
     this.#kv.add(kv);

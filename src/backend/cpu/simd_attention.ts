@@ -66,11 +66,16 @@ export class SimdAttention {
     const T = batch.tokens.length;
     const from = this.#products.inHeap(heap, "qkv", at, 4 * T * width);
     const { q, kv } = rowOf(shape);
-    const half = store.precision === "f16" ? 1 : 0;
+    const kind = kindOf(store, shape);
+    const { pool } = this.#heaps;
+    const { kvHeads, headDim } = shape;
+    const grain = this.#products.rowsOf(kv);
     for (let plane = 0; plane < store.planes; plane++) {
       const addresses = store.addresses(store.part(layer), batch, store.offset(layer) + plane * store.planeBytes);
-      const grain = this.#products.rowsOf(kv);
-      this.#heaps.pool.run("append", heap, T, grain, from, width, q + plane * kv, addresses, kv, half);
+      const args = [from, width, q + plane * kv, addresses];
+      const rotated = Number(kind === KINDS.rotated && plane === 0);
+      if (kind >= KINDS.q8) pool.run("appendQ8", heap, T, grain, ...args, kvHeads, headDim, rotated);
+      else pool.run("append", heap, T, grain, ...args, kv, kind);
     }
   }
 
@@ -109,11 +114,11 @@ export class SimdAttention {
     const q = this.#products.inHeap(heap, "qkv", queries, 4 * T * width);
     const space = this.#heaps.workspace(heap);
     const to = heap === this.#home ? y : space.at("attended", 4 * T * heads * valueDim);
-    const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim, valueDim);
+    const kind = kindOf(store, shape);
+    const scratchBytes = heap.kernels.attentionScratch(blockSize, heads, kvHeads, headDim, valueDim, kind);
     const scratch = space.at("attention", scratchBytes * pool.threads);
     const keys = store.offset(layer);
-    const half = store.precision === "f16" ? 1 : 0;
-    const values = keys + (latent ? (headDim - latent) * (half ? 2 : 4) : store.planeBytes);
+    const values = keys + (latent ? valuesAt(kind, headDim - latent) : store.planeBytes);
     const window = shape.window ?? 0;
     const logits = sinks === null ? 0 : this.#products.inHeap(heap, "sinks", sinks, 4 * heads);
     const units = T * kvHeads;
@@ -125,7 +130,7 @@ export class SimdAttention {
     const macs = heads * (headDim + valueDim) * seen;
     const alone = macs <= this.#products.grain.floatMacs;
     // biome-ignore format: the kernel's arguments in order
-    const args = [q, width, positions, tables, keys, values, blockSize, heads, kvHeads, headDim, scale, logits, window, half, scratch, scratchBytes, to, valueDim, shape.kvHeads];
+    const args = [q, width, positions, tables, keys, values, blockSize, heads, kvHeads, headDim, scale, logits, window, kind, scratch, scratchBytes, to, valueDim, shape.kvHeads];
     yield* this.#products.slices.run("attention", heap, units, alone ? units : grain, macs / units, args);
     this.#products.copy(heap, to, this.#home, y, 4 * T * heads * valueDim);
   }
@@ -140,6 +145,19 @@ function outputsOf(batch: Batch): Batch {
     ...{ tokens: taken(tokens), positions: taken(positions), sequence: taken(sequence) },
     outputs: Uint32Array.from(outputs.keys()),
   };
+}
+
+/** What rows of a cache are, as the kernel counts them. */
+const KINDS = { f32: 0, f16: 1, q8: 2, rotated: 3 } as const;
+
+/** Keys of q8 are rotated unless they are latents, whose values would be too. */
+function kindOf({ precision }: SimdKv, { latent }: Attention): number {
+  return precision === "q8" && !latent ? KINDS.rotated : KINDS[precision];
+}
+
+/** Where values that are a part of keys begin in a row; of q8 the kernel knows. */
+function valuesAt(kind: number, skipped: number): number {
+  return kind >= KINDS.q8 ? 0 : skipped * (kind === KINDS.f16 ? 2 : 4);
 }
 
 /** Parts that heads of one key are cut into, of eight heads at most: threads take them apart. */

@@ -2,8 +2,8 @@
 // heaps if one is too small.
 
 import { RequestError } from "../../errors.ts";
-import { checkBlock, contentBytes, layersOf, planesOf } from "../kv_block.ts";
-import type { Batch, KvGeometry, KvStore, PaneStore } from "../ops.ts";
+import { checkBlock, checkHead, contentBytes, headBytes, layersOf, planesOf } from "../kv_block.ts";
+import type { Batch, KvGeometry, KvPrecision, KvStore, PaneStore } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 import { SimdStates } from "./simd_states.ts";
@@ -39,7 +39,7 @@ export interface StepLists {
 
 export class SimdKv implements KvStore {
   readonly blockSize: number;
-  readonly precision: "f32" | "f16";
+  readonly precision: KvPrecision;
   readonly blockBytes: number;
   /** Bytes of one plane: the keys or the values of one layer in one block. */
   readonly planeBytes: number;
@@ -61,12 +61,13 @@ export class SimdKv implements KvStore {
   /**
    * @param positions of the longest sequence, which determine the number of heaps for the layers
    */
-  constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions: number, heaps: SimdHeaps) {
+  constructor(geometry: KvGeometry, precision: KvPrecision, blockSize: number, positions: number, heaps: SimdHeaps) {
     const { kvHeads, headDim, states, windows } = geometry;
+    checkHead(geometry, precision);
     this.blockSize = blockSize;
     this.planes = planesOf(geometry);
     this.precision = precision;
-    this.planeBytes = blockSize * kvHeads * headDim * (precision === "f32" ? 4 : 2);
+    this.planeBytes = blockSize * kvHeads * headBytes(headDim, precision);
     this.#content = contentBytes(geometry, precision, blockSize);
     this.#layers = layersOf(geometry);
     this.blockBytes = this.#layers.full.length * this.planes * this.planeBytes;

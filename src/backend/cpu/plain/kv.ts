@@ -3,13 +3,15 @@
 
 import type { KvPlane } from "../../../../kernels/append.ts";
 import { MemoryError, RequestError } from "../../../errors.ts";
-import { checkBlock, contentBytes, layersOf, planesOf } from "../../kv_block.ts";
-import type { KvGeometry, KvStore, PaneStore } from "../../ops.ts";
+import { checkBlock, checkHead, contentBytes, headBytes, layersOf, planesOf } from "../../kv_block.ts";
+import type { KvGeometry, KvPrecision, KvStore, PaneStore } from "../../ops.ts";
 import { CpuStates } from "./recurrent.ts";
+
+const PLANES = { f32: Float32Array, f16: Uint16Array, q8: Uint8Array } as const;
 
 export class CpuKv implements KvStore {
   readonly blockSize: number;
-  readonly precision: "f32" | "f16";
+  readonly precision: KvPrecision;
   readonly blockBytes: number;
   /**
    * keys[layer][block id] and values[layer][block id], each plane [blockSize, Hkv, Dh], undefined
@@ -19,7 +21,7 @@ export class CpuKv implements KvStore {
   readonly values: readonly (KvPlane | undefined)[][];
   readonly states?: CpuStates;
   readonly panes?: PaneStore;
-  readonly #planeSize: number;
+  readonly #planeBytes: number;
   readonly #planes: number; // of a layer
   readonly #layers: ReturnType<typeof layersOf>;
   readonly #content: number;
@@ -27,11 +29,12 @@ export class CpuKv implements KvStore {
   #blocks = 0;
   #closed = false;
 
-  constructor(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number) {
+  constructor(geometry: KvGeometry, precision: KvPrecision, blockSize: number) {
     const { layers, kvHeads, headDim, states, windows } = geometry;
+    checkHead(geometry, precision);
     this.blockSize = blockSize;
     this.precision = precision;
-    this.#planeSize = blockSize * kvHeads * headDim;
+    this.#planeBytes = blockSize * kvHeads * headBytes(headDim, precision);
     this.#planes = planesOf(geometry);
     this.#layers = layersOf(geometry);
     this.#content = contentBytes(geometry, precision, blockSize);
@@ -79,9 +82,10 @@ export class CpuKv implements KvStore {
 
   /** Lets the planes of some layers of a block lie in a buffer, one after the other, or nowhere. */
   #place(layers: readonly number[], id: number, buffer: ArrayBuffer | null): void {
-    const Plane = this.precision === "f32" ? Float32Array : Uint16Array;
-    const bytes = this.#planeSize * Plane.BYTES_PER_ELEMENT;
-    const plane = (at: number) => (buffer ? new Plane(buffer, at * bytes, this.#planeSize) : undefined);
+    const Plane = PLANES[this.precision];
+    const bytes = this.#planeBytes;
+    const size = bytes / Plane.BYTES_PER_ELEMENT;
+    const plane = (at: number) => (buffer ? new Plane(buffer, at * bytes, size) : undefined);
     for (const [i, layer] of layers.entries()) {
       this.keys[layer]![id] = plane(this.#planes * i);
       if (this.#planes === 2) this.values[layer]![id] = plane(this.#planes * i + 1);

@@ -36,6 +36,7 @@ import type {
   HeadMatrices,
   InputOrder,
   KvGeometry,
+  KvPrecision,
   KvStore,
   Latent,
   Matrix,
@@ -159,7 +160,7 @@ class PlainOps implements Ops {
     return ffn;
   }
 
-  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number): KvStore {
+  createKv(geometry: KvGeometry, precision: KvPrecision, blockSize: number): KvStore {
     this.#open();
     const kv = new CpuKv(geometry, precision, blockSize);
     this.#kv.add(kv);
@@ -246,6 +247,7 @@ class PlainOps implements Ops {
     const { positions, sequence, tables } = this.#step();
     const store = kv as CpuKv;
     const { q, kv: kvWidth, width } = rowOf(shape);
+    const own = { headDim: shape.headDim, scratch: this.#scratch };
     for (let t = 0; t < positions.length; t++) {
       const position = positions[t]!;
       const block = tables[sequence[t]!]![Math.floor(position / store.blockSize)]!;
@@ -255,9 +257,10 @@ class PlainOps implements Ops {
           `KV cache: position ${position} of sequence ${sequence[t]} has no block (${store.blocks} reserved), or the block no pane; reserve() it before the step`,
         );
       const at = t * width + q;
-      append(floats(qkv), at, keys, position % store.blockSize, kvWidth);
+      append(floats(qkv), at, keys, position % store.blockSize, kvWidth, { ...own, rotated: !shape.latent });
       if (shape.latent) continue;
-      append(floats(qkv), at + kvWidth, store.values[layer]![block]!, position % store.blockSize, kvWidth);
+      const values = store.values[layer]![block]!;
+      append(floats(qkv), at + kvWidth, values, position % store.blockSize, kvWidth, { ...own, rotated: false });
     }
   }
 

@@ -1,6 +1,6 @@
 // Lines of the table of kernels (table.ts) for attention.
 
-import { attentionCost, moves } from "./cost.ts";
+import { attentionCost, moves, type Params } from "./cost.ts";
 import type { KernelLine } from "./line.ts";
 
 /**
@@ -18,6 +18,10 @@ const SINGLE: Pick<KernelLine, "grid" | "cost"> = {
   cost: (_, o, work, batch) => attentionCost(o, work, batch, 1),
 };
 
+/** Of append_q8: heads of queries, and of keys and values. */
+const rotatedHeads = (o: Params) => (1 - o.LATENT!) * o.heads!;
+const writtenHeads = (o: Params) => (o.LATENT === 1 ? 1 : 2 * o.kv_heads! * o.APPEND!);
+
 export const ATTENTION = {
   attention: {
     bindings: {
@@ -34,6 +38,20 @@ export const ATTENTION = {
     overrides: ["SINKS", "SHARES"],
     grid: (runs, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / o.abreast!), runs],
     cost: (_, o, work, batch) => attentionCost(o, work, batch, Math.floor(256 / o.SHARES! / o.abreast!)),
+  },
+  append_q8: {
+    bindings: { p: "uniform", step: "read", qkv: "read", queries: "write", keys: "write", values: "write" },
+    params: ["block", "heads", "kv_heads", "pairs", "stride", "q_stride"],
+    overrides: ["LATENT", "APPEND"],
+    grid: (n, o) => [rotatedHeads(o) + writtenHeads(o), n],
+    cost: (n, o, { kv }) => {
+      const [made, written] = [rotatedHeads(o), writtenHeads(o)];
+      const width = 2 * n * o.pairs!;
+      return {
+        bytes: width * (8 * made + (4 + kv) * written),
+        flops: width * (made + written) * (1 + Math.log2(2 * o.pairs!)),
+      };
+    },
   },
   attention_latent: {
     bindings: { p: "uniform", runs: "read", step: "read", qkv: "read", keys: "read", y: "write" },

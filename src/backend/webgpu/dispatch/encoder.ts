@@ -321,6 +321,9 @@ export class StepEncoder {
   }
 }
 
+/** Bytes of a number in the cache; of q8 with its part of what a group has. */
+const KV_BYTES = { f32: 4, f16: 2, q8: 34 / 32 } as const;
+
 function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer | undefined): Work {
   const bytes = (part && w?.size) ?? 0;
   // Bytes of 32 weights, their scales included.
@@ -330,7 +333,7 @@ function workOf({ weights, kv }: Variant, part: PartShape | undefined, w: Buffer
     groups: part?.groups ?? 0,
     bytes,
     values: (32 * bytes) / group,
-    kv: kv === "f16" ? 2 : 4,
+    kv: KV_BYTES[kv ?? "f32"],
   };
 }
 

@@ -3,6 +3,7 @@
 
 import { KERNELS, LIBS } from "../../../../kernels/wgsl.ts";
 import type { Activation } from "../../../tensor/activation.ts";
+import type { KvPrecision } from "../../ops.ts";
 
 /** Which files a kernel is assembled from: what its imports stand for. */
 export interface Variant {
@@ -10,7 +11,7 @@ export interface Variant {
   /** Of kernels that multiply by several matrices: the formats of the others. Absent: `weights`. */
   readonly second?: string;
   readonly third?: string;
-  readonly kv?: "f32" | "f16";
+  readonly kv?: KvPrecision;
   readonly reduce?: "tree" | "subgroups";
   /** How many numbers an invocation has room for. Absent: many. */
   readonly registers?: "few";
@@ -48,6 +49,8 @@ function helper(
   const kind = arithmetic === "int8" ? "int8" : "float";
   const choices: Readonly<Record<string, string | number | undefined>> = {
     kv,
+    key: kv === "q8" ? kv : "float",
+    value: kv === "q8" ? kv : "float",
     attend: registers ?? "many",
     reduce,
     team: reduce,

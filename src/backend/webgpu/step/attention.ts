@@ -4,15 +4,14 @@
 import { RequestError } from "../../../errors.ts";
 import { rowOf } from "../../kv_block.ts";
 import type { Attention, KvStore, Matrix } from "../../ops.ts";
-import type { Buffer, Device } from "../device/device.ts";
+import type { Buffer } from "../device/device.ts";
 import { splits } from "../dispatch/attention_lines.ts";
 import type { Call } from "../dispatch/commands.ts";
-import type { StepEncoder } from "../dispatch/encoder.ts";
-import type { Plans } from "../dispatch/plans.ts";
 import type { GpuVector } from "../weights/space.ts";
-import type { StepBatch } from "./batch.ts";
+import type { AttentionTools } from "./attention_tools.ts";
 import type { Cache } from "./kv.ts";
-import type { GpuTensor, Scratch } from "./scratch.ts";
+import { Q8Calls } from "./q8.ts";
+import type { GpuTensor } from "./scratch.ts";
 import { turnOverrides, turnParams } from "./turn.ts";
 
 /**
@@ -70,19 +69,6 @@ export function mostSplits(positions: number, { heads, kvHeads }: Attention, sof
   return Math.max(1, Math.min(wanted, MAX_SPLITS, Math.ceil(positions / SPLIT_POSITIONS)));
 }
 
-/** What attention is encoded with. */
-export interface AttentionTools {
-  readonly encoder: StepEncoder;
-  readonly plans: Plans;
-  readonly scratch: Scratch;
-  readonly step: StepBatch;
-  readonly device: Device;
-  /** The adapter is computed on the CPU. */
-  readonly software: boolean;
-  /** An invocation has room for some 64 numbers. */
-  readonly fewRegisters: boolean;
-}
-
 /** Over runs; over tokens whose positions are not split; over tokens whose positions are. */
 type AttentionKernel = "runs" | "whole" | "split";
 
@@ -93,15 +79,22 @@ type Buffers = Readonly<Record<"step" | "runs" | "qkv" | "keys" | "values" | "y"
 
 export class AttentionCalls {
   readonly #tools: AttentionTools;
+  readonly #q8: Q8Calls;
   /** Weights of norms of q and then of k, by those of q. */
   readonly #norms = new Map<GpuVector, Buffer>();
 
   constructor(tools: AttentionTools) {
     this.#tools = tools;
+    this.#q8 = new Q8Calls(tools);
   }
 
   /** Writes k and v of every token to the cache. */
-  append({ store: kv, keys, values, words }: Cache, qkv: GpuTensor, shape: Attention): void {
+  append(cache: Cache, qkv: GpuTensor, shape: Attention): void {
+    const { store: kv, keys, values, words } = cache;
+    if (kv.precision === "q8") {
+      this.#q8.append(cache, qkv, shape);
+      return;
+    }
     const { heads, kvHeads, headDim, latent } = shape;
     const { plans, step, encoder } = this.#tools;
     plans.run(`append ${keys.id} ${qkv.buffer.id}`, qkv.shape[0], () => [
@@ -125,12 +118,8 @@ export class AttentionCalls {
    * @param unturned the projection in place of qkv, of tokens of different sequences, which is to
    * be turned and appended too
    */
-  encode(
-    { store: kv, keys, values, words, positions }: Cache,
-    qkv: GpuTensor,
-    shape: Attention,
-    unturned: Buffer | null = null,
-  ): GpuTensor {
+  encode(cache: Cache, qkv: GpuTensor, shape: Attention, unturned: Buffer | null = null): GpuTensor {
+    const { store: kv, keys, values, words, positions } = cache;
     const { plans, scratch, step, software } = this.#tools;
     const n = qkv.shape[0];
     const { valueDim } = rowOf(shape);
@@ -140,10 +129,11 @@ export class AttentionCalls {
     const rowOfParts = shape.heads * (valueDim + 2);
     const parts = most > 1 ? scratch.storage("attention splits", most, rowOfParts, "outputs") : null;
     const y = scratch.tensor("attention", n, shape.heads * valueDim, "tokens");
-    const from = unturned ?? qkv.buffer;
+    const rotated = kv.precision === "q8" && !shape.latent ? this.#q8.queries(cache, qkv, shape) : null;
+    const from = unturned ?? rotated?.buffer ?? qkv.buffer;
     const turn = unturned ? this.#turn(shape) : null;
     const key = `${keys.id} ${from.id} ${y.buffer.id} ${turn?.key}`;
-    const cut = { most, stride: qkv.stride, yStride: y.stride, rowOfParts };
+    const cut = { most, stride: rotated?.stride ?? qkv.stride, yStride: y.stride, rowOfParts };
     const buffers = { step: words ?? step.words, runs: runs.buffer, qkv: from, keys, values, parts, y: y.buffer };
     const bind = (kernel: AttentionKernel) => () => this.#bind(kernel, kv, shape, cut, buffers, turn);
     // All at once: a warm-up with one token serves prompts too.

@@ -2,8 +2,8 @@
 // or of panes, replaced by larger ones as it grows.
 
 import { DeviceError, MemoryError, RequestError } from "../../../errors.ts";
-import { checkBlock, contentBytes, layersOf, paddedHead, planesOf } from "../../kv_block.ts";
-import type { Batch, KvGeometry, KvStore, PaneStore } from "../../ops.ts";
+import { checkBlock, contentBytes, headBytes, layersOf, paddedHead, planesOf } from "../../kv_block.ts";
+import type { Batch, KvGeometry, KvPrecision, KvStore, PaneStore } from "../../ops.ts";
 import { type Buffer, type Device, MAP_MODE_READ, mib } from "../device/device.ts";
 import { upload } from "../device/upload.ts";
 import { GpuStates } from "./states.ts";
@@ -33,7 +33,7 @@ export interface Cache extends GpuKvLayer {
 
 export class GpuKv implements KvStore {
   readonly blockSize: number;
-  readonly precision: "f32" | "f16";
+  readonly precision: KvPrecision;
   readonly blockBytes: number;
   readonly states?: GpuStates;
   readonly panes?: PaneStore;
@@ -58,7 +58,7 @@ export class GpuKv implements KvStore {
   constructor(
     device: Device,
     geometry: KvGeometry,
-    precision: "f32" | "f16",
+    precision: KvPrecision,
     blockSize: number,
     forget: (buffer: Buffer) => void,
   ) {
@@ -76,13 +76,13 @@ export class GpuKv implements KvStore {
     this.blockSize = blockSize;
     this.precision = precision;
     this.#layerCount = layers;
-    this.#padded = paddedHead(headDim) * (precision === "f16" ? 2 : 4);
+    this.#padded = headBytes(paddedHead(headDim), precision);
     this.#side = blockSize * kvHeads * this.#padded;
     this.#kinds = layersOf(geometry);
     const layerBytes = this.#planesEach * this.#side;
     this.blockBytes = layerBytes * this.#kinds.full.length;
     if (windows) this.panes = this.#paneStore(windows.positions, layerBytes * this.#kinds.windowed.length);
-    this.#head = headDim * (precision === "f16" ? 2 : 4);
+    this.#head = headBytes(headDim, precision);
     this.#content = contentBytes(geometry, precision, blockSize);
   }
 
@@ -135,7 +135,7 @@ export class GpuKv implements KvStore {
     const alone = this.#planesEach === 1;
     if (layers.length > 0 && places > this.#most) {
       throw new MemoryError(
-        `KV cache: ${places * this.blockSize} positions take ${mib(bytes)} a layer for keys${alone ? "" : " and as much for values"}, and this device binds at most ${mib(this.#device.maxBinding)} at once: room for ${this.#most * this.blockSize} positions over all sessions; shorten the context, close sessions, or use an f16 cache`,
+        `KV cache: ${places * this.blockSize} positions take ${mib(bytes)} a layer for keys${alone ? "" : " and as much for values"}, and this device binds at most ${mib(this.#device.maxBinding)} at once: room for ${this.#most * this.blockSize} positions over all sessions; shorten the context, close sessions, or use an f16 or q8 cache`,
       );
     }
     // A layer at a time, so that old and new exist together for one layer only.

@@ -6,7 +6,7 @@ import type { Buffer } from "../device/device.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 import type { GpuHeads, GpuVector } from "../weights/space.ts";
-import type { AttentionTools } from "./attention.ts";
+import type { AttentionTools } from "./attention_tools.ts";
 import type { Cache } from "./kv.ts";
 import type { PendingDispatch } from "./pending.ts";
 import { type GpuTensor, padded } from "./scratch.ts";

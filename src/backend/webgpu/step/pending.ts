@@ -61,10 +61,13 @@ export class Waiting {
     for (const one of waiting) one?.alone();
   }
 
-  /** Encodes the projection that makes `tensor`, if it waits, with an append to the cache. */
+  /**
+   * Encodes the projection that makes `tensor`, if it waits, with an append to the cache: not to
+   * one of q8, whose rows no workgroup of a projection has whole.
+   */
   append(tensor: Tensor, cache: Cache): boolean {
     const { last } = this;
-    if (!last?.append || last.tensor !== tensor) return false;
+    if (!last?.append || last.tensor !== tensor || cache.store.precision === "q8") return false;
     this.last = null; // so that nothing below settles it
     this.last = last.append(cache);
     return true;

@@ -185,7 +185,7 @@ export class Verbs implements WebGpuOps {
     return (device as GpuSlots).experts(layer, scheduler, rule);
   }
 
-  createKv(geometry: KvGeometry, precision: "f32" | "f16", blockSize: number, positions = 0): KvStore {
+  createKv(geometry: KvGeometry, precision: KvStore["precision"], blockSize: number, positions = 0): KvStore {
     this.#device.check();
     this.#step.expect(positions);
     return new GpuKv(this.#device, geometry, precision, blockSize, (buffer) => this.#forget(buffer));

@@ -93,7 +93,8 @@ export async function tune(
   await probe(context);
   const model: Model = { layers: options.layers ?? [], caches: new Caches(context), forms: new Forms() };
   try {
-    await model.caches.open(model.layers, options.kv ?? "f16");
+    // Projections never append to a cache of q8.
+    await model.caches.open(model.layers, options.kv === "f32" ? "f32" : "f16");
     return await autotune(context, store, options, model);
   } finally {
     model.caches.close();

@@ -1,6 +1,6 @@
 // What tuning is told: what the weights are for, and how long it may take.
 
-import type { Attention, Matrix, Router } from "../../ops.ts";
+import type { Attention, KvPrecision, Matrix, Router } from "../../ops.ts";
 
 /** What a model does with its weights, as far as kernels follow from it. */
 export interface TunedLayer {
@@ -15,7 +15,7 @@ export interface TuneOptions {
   /** Absent: matrices and experts are timed, but no projections and no routers. */
   readonly layers?: readonly TunedLayer[];
   /** Precision of the KV cache that projections append to. Default f16. */
-  readonly kv?: "f32" | "f16";
+  readonly kv?: KvPrecision;
   /**
    * Whether products of several rows are timed too. Default: not on software adapters, for which
    * the answer is known, and where it takes long.

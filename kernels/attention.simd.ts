@@ -4,11 +4,10 @@
 // in a sequence, or of several KV heads of one token, whose keys lie side by side. For many queries
 // a block of keys or values is copied as f32 and meets four of them at a time
 // (lib/simd/attend_block.simd.ts). For few, four positions meet two, and an f16 is only moved into
-// place (lib/simd/attend.simd.ts). A NaN in f16 becomes a number. Keys in int8 meet queries in int16
-// (lib/simd/attend_q8.simd.ts). Positions are weighed in fours at
-// multiples of four, the same for every tile: those of a four that a query does not see get the
-// weight 0, and what no query of the tile sees is not read. So results do not depend on how the
-// work was cut.
+// place (lib/simd/attend.simd.ts). A NaN in f16 becomes a number. Keys in int8 meet queries in
+// int16 (lib/simd/attend_q8.simd.ts). Positions are weighed in fours at multiples of four, the same
+// for every tile: those of a four that a query does not see get the weight 0, and what no query of
+// the tile sees is not read. So results do not depend on how the work was cut.
 
 import { addEach, scoreEach } from "./lib/simd/attend.simd";
 import { addMany, copyBytes, copyRow, paddedBytes, PARTIAL, rowOf, scoreMany } from "./lib/simd/attend_block.simd";

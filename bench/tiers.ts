@@ -4,8 +4,9 @@
 // Each measurement is a process in a control group of its own, sides by turns. Where no group can
 // be made, hotset keeps to its budget and llama.cpp has no limit, which the result says.
 
-import { statSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { size } from "../src/cli/values.ts";
@@ -136,9 +137,12 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
   // Without a group open() sees the machine's memory: the budget is what it takes of a limit.
   const budget = ram ?? (inside ? undefined : Math.floor(UNLIMITED_SHARE * limit));
   const positions = prompt + Math.max(warmUp, tokens) + 1;
+  // Nothing that an earlier process has learned: rounds would differ.
+  const cache = mkdtempSync(join(tmpdir(), "hotset-tiers-"));
+  const before = [...(inside?.before ?? []), "env", `HOTSET_CACHE=${cache}`];
   const task: TurnSide = { ...SIDES[name], package: folder, gguf: resolve(file), threads, positions, ram: budget };
   try {
-    const side = await startSide(root, task, inside?.before);
+    const side = await startSide(root, task, before);
     try {
       const turn = { promptTokens: prompt, random: true } as const;
       const first = await side.take({ ...turn, decodeTokens: warmUp + 1, seed: 2 * round });
@@ -158,6 +162,7 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
     return { side: name, round, peakBytes: inside?.peak() ?? null, error: killed ?? (error as Error).message };
   } finally {
     inside?.remove();
+    rmSync(cache, { recursive: true, force: true });
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { bytesOfBase64 } from "../base64.ts";
 import type { EngineWorker, FromEngine, FromScript, ToScript } from "../worker/protocol.ts";
-import type { Place } from "./web_open.ts";
+import type { SentPlace } from "./web_open.ts";
 
 /** The address of the text, made once. */
 let address: Promise<string> | null = null;
@@ -19,7 +19,7 @@ const UNLOADED =
   "its script could not be loaded: let the page's Content-Security-Policy allow workers from blob:, or give the option script the address of the package's dist/worker/engine.js on the page's own server, with the header cross-origin-embedder-policy: require-corp where the page is cross-origin isolated";
 
 /** @param script the address of the script; absent: the text */
-export async function startEngine(script?: string | URL): Promise<EngineWorker<Place>> {
+export async function startEngine(script?: string | URL): Promise<EngineWorker<SentPlace>> {
   if (script === undefined) address ??= textAddress();
   const worker = new Worker(script ?? (await address!), { name: "hotset engine" });
   const locks: LockManager | undefined = navigator.locks;

@@ -9,7 +9,8 @@ import { startWebGrammarWorker } from "../grammar/web_grammar_threads.ts";
 import type { ToGrammarWorker } from "../grammar/worker_protocol.ts";
 import { serveModel } from "../worker/host.ts";
 import type { FromEngine, FromScript, ToEngine, ToScript } from "../worker/protocol.ts";
-import { openWeb, type Place } from "./web_open.ts";
+import { filesOf } from "./web_files_port.ts";
+import { openWeb, type Place, type SentPlace } from "./web_open.ts";
 
 const THREAD = "hotset thread";
 const GRAMMARS = "hotset grammars";
@@ -40,12 +41,16 @@ function warnings(model: Model): readonly string[] {
   ];
 }
 
+function placeOf(sent: SentPlace): Place {
+  return typeof sent === "object" && "port" in sent ? filesOf(sent) : sent;
+}
+
 function serve(): void {
-  serveModel<Place>(
+  serveModel<SentPlace>(
     {
       post: (message: FromEngine, transfer = []) => postMessage(message, { transfer: [...transfer] }),
       onMessage: (take) =>
-        addEventListener("message", ({ data }: MessageEvent<ToEngine<Place> | ToScript>) => {
+        addEventListener("message", ({ data }: MessageEvent<ToEngine<SentPlace> | ToScript>) => {
           if (data.type === "hold") hold(data.lock);
           else {
             closing ||= data.type === "call" && data.name === "close";
@@ -55,8 +60,8 @@ function serve(): void {
     },
     ({ place, tokenizer, options, base }, watch, tuning) =>
       openWeb(
-        place,
-        { ...options, ...watch, ...(tokenizer !== undefined && { tokenizer }) },
+        placeOf(place),
+        { ...options, ...watch, ...(tokenizer !== undefined && { tokenizer: placeOf(tokenizer) }) },
         {
           startWorker: () => endsWithThis(startWebWorker([textThread, another(THREAD)])),
           startGrammarWorker: () => endsWithThis(startWebGrammarWorker(another(GRAMMARS))),

@@ -11,6 +11,7 @@ import type { Files, Opened } from "../weights/files.ts";
 import { httpFolderOrFile, openHandle, pickedFiles } from "../weights/web_files.ts";
 import type { Platform, PlatformGpu } from "./open.ts";
 import { openWithDraft } from "./open_with_draft.ts";
+import type { FilesPort } from "./web_files_port.ts";
 
 /** The default budget: a tab's heap ends at 4 GiB. */
 const DEFAULT_RAM = 2 * 2 ** 30;
@@ -28,6 +29,9 @@ async function webGpu(): Promise<PlatformGpu | null> {
  * file, or a Files of your own.
  */
 export type Place = string | readonly File[] | FileSystemDirectoryHandle | FileSystemFileHandle | Files;
+
+/** The same in a message to the worker. */
+export type SentPlace = Exclude<Place, Files> | FilesPort;
 
 /** As OpenOptions in Node, but for where files are. */
 export interface PageOptions extends Omit<OpenOptions, "tokenizer"> {

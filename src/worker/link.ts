@@ -12,6 +12,8 @@ interface Waiting {
   warnings?(warnings: readonly string[]): void;
   turn?(): void;
   result?(value: unknown): void;
+  /** Ends what computes, as the engine itself would be ended by what the page's function throws. */
+  interrupt?(error: Error): void;
   ended(error: Error | null, tokens: Tokens | null): void;
 }
 
@@ -49,6 +51,11 @@ export class Link {
     this.#waiting.clear();
   }
 
+  /** Ends all that computes with what a function of the page's has thrown. */
+  interrupt(error: unknown): void {
+    for (const waiting of [...this.#waiting.values()]) waiting.interrupt?.(asError(error));
+  }
+
   take(message: FromEngine): void {
     if (!("id" in message)) return;
     const waiting = this.#waiting.get(message.id);
@@ -58,10 +65,13 @@ export class Link {
         waiting.item?.(message.item);
         break;
       case "warnings":
-        waiting.warnings?.(message.warnings);
-        break;
       case "turn":
-        waiting.turn?.();
+        try {
+          if (message.type === "turn") waiting.turn?.();
+          else waiting.warnings?.(message.warnings);
+        } catch (error) {
+          waiting.interrupt?.(asError(error));
+        }
         break;
       case "result":
         this.#waiting.delete(message.id);
@@ -83,6 +93,7 @@ export class Link {
     const id = ++this.#count;
     const stop = (): void => this.#worker.post({ type: "stop", id });
     const stay = onAbort(signal, stop);
+    const computes = name === "logits" || name === "embed";
     try {
       return await new Promise<ReturnType<Calls[Name]>>((resolve, reject) => {
         this.#ask(
@@ -90,6 +101,12 @@ export class Link {
           { type: "call", id, name, args } as ToEngine,
           {
             result: (value) => resolve(value as ReturnType<Calls[Name]>),
+            ...(computes && {
+              interrupt(error) {
+                reject(error);
+                stop();
+              },
+            }),
             ended: (error) => reject(error ?? new HotsetError("the worker sent no answer")),
           },
           name,
@@ -115,6 +132,7 @@ export class Link {
     const id = ++this.#count;
     const items: unknown[] = [];
     let end: { readonly error: Error | null } | null = null;
+    let interrupted: Error | null = null;
     let wake = (): void => {};
     const stop = (): void => this.#worker.post({ type: "stop", id });
     const more = (): Promise<void> =>
@@ -131,9 +149,15 @@ export class Link {
         },
         ...(onWarnings && { warnings: onWarnings }),
         ...(onTurn && { turn: onTurn }),
+        ...(name !== "experts" && {
+          interrupt(error) {
+            interrupted ??= error;
+            stop();
+          },
+        }),
         ended(error, tokens) {
           if (tokens) onTokens?.(tokens);
-          end = { error };
+          end = { error: interrupted ?? error };
           wake();
         },
       },
@@ -181,12 +205,21 @@ export class Link {
 }
 
 /** @throws RequestError where something in the message is a function, or the like */
-export function post(worker: EngineWorker<unknown>, message: ToEngine, what: string): void {
+export function post(
+  worker: EngineWorker<unknown>,
+  message: ToEngine,
+  what: string,
+  transfer: readonly Transferable[] = [],
+): void {
   try {
-    worker.post(message);
+    worker.post(message, transfer);
   } catch (error) {
     throw new RequestError(`${what}: an argument cannot be sent to the worker: ${(error as Error).message}`);
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 function thrown(failure: Failure | null): Error | null {

@@ -20,6 +20,8 @@ export interface Surroundings {
   /** What relative URLs are below. */
   readonly base: string;
   readonly store: Store;
+  /** What of the place and the tokenizer moves to the worker. */
+  readonly transfer?: readonly Transferable[];
 }
 
 /**
@@ -30,7 +32,7 @@ export function openWith<Place>(
   worker: EngineWorker<Place>,
   place: Place,
   given: RemoteOptions<Place>,
-  { base, store }: Surroundings,
+  { base, store, transfer }: Surroundings,
 ): Promise<WorkerModel> {
   const { signal, tokenizer, onProgress, onTuning, onRoutes, ...options } = given;
   const functions = { onProgress, onTuning, onRoutes };
@@ -53,10 +55,19 @@ export function openWith<Place>(
     const take = (message: FromEngine): void => {
       switch (message.type) {
         case "progress":
-          functions[message.of]?.(message.done, message.total);
+          try {
+            functions[message.of]?.(message.done, message.total);
+          } catch (error) {
+            stay();
+            fail(error as Error);
+          }
           break;
         case "routes":
-          onRoutes?.(message.step);
+          try {
+            onRoutes?.(message.step);
+          } catch (error) {
+            link.interrupt(error);
+          }
           break;
         case "read":
           void store.read(message.name).then((text) => {
@@ -90,7 +101,7 @@ export function openWith<Place>(
       return;
     }
     try {
-      post(worker as EngineWorker<unknown>, { type: "open", opening }, "openInWorker()");
+      post(worker as EngineWorker<unknown>, { type: "open", opening }, "openInWorker()", transfer);
     } catch (error) {
       fail(error as Error);
     }

@@ -30,6 +30,25 @@ globalThis.loadPicked = async (names, options) => {
   const file = async (name) => new File([await (await fetch("/models/tales/" + name)).blob()], name);
   return load(await Promise.all(names.map(file)), options);
 };
+// A Files of the application's own.
+globalThis.loadOwn = ({ broken, ...options }) => {
+  const address = (name) => "/models/tales/" + name;
+  const files = {
+    label: "my shelf",
+    list: async () => [],
+    size: async (name) => {
+      const { ok, headers } = await fetch(address(name), { method: "HEAD" });
+      return ok ? Number(headers.get("content-length")) : null;
+    },
+    read: async (name, offset, into) => {
+      if (name === broken) throw new WeightsError(name + " fell from my shelf");
+      const range = "bytes=" + offset + "-" + (offset + into.length - 1);
+      into.set(new Uint8Array(await (await fetch(address(name), { headers: { range } })).arrayBuffer()));
+    },
+    close: async () => void (globalThis.shut = true),
+  };
+  return load(files, { ...options, tokenizer: files });
+};
 globalThis.chat = async (messages, options) => {
   const events = [];
   for await (const event of model.chat(messages, options)) events.push(event);
@@ -150,6 +169,23 @@ describe.skipIf(noChromium)(titled("openInWorker() in Chromium", noChromium), ()
       for await (const piece of model.session().generate(PROMPT, GREEDY)) ids.push(...piece.ids);
       await model.close();
       expect(await call("story", PROMPT, GREEDY)).toEqual(ids);
+    });
+
+    it("reads a Files of the page's own", async () => {
+      const model = await open(inRepo("models/tales"), { ...OPTIONS, threads: 1 });
+      const ids: number[] = [];
+      for await (const piece of model.session().generate(PROMPT, GREEDY)) ids.push(...piece.ids);
+      await model.close();
+      await call("close");
+      await call("loadOwn", OPTIONS);
+      expect(await call("story", PROMPT, GREEDY)).toEqual(ids);
+      await call("close");
+      expect(await visit.page.evaluate("shut")).toBe(true);
+      const failed = `failing(() => loadOwn(${JSON.stringify({ ...OPTIONS, broken: "tokenizer.json" })}))`;
+      const [classes, text] = await visit.page.evaluate<[string[], string]>(failed);
+      expect(classes).toEqual(["HotsetError", "WeightsError"]);
+      expect(text).toBe("WeightsError: tokenizer.json fell from my shelf");
+      await call("load", "models/tales", OPTIONS);
     });
 
     it("rejects what waits where the worker ends without a word", async () => {

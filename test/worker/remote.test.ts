@@ -288,6 +288,55 @@ describe("a model in a worker", () => {
     expect(await texts(session.generate("A"))).toEqual(["0", "1", "2"]);
   });
 
+  it("ends what computes with what the page's functions throw, and answers others afterwards", async () => {
+    const no = new RangeError("enough seen");
+    let calm = false;
+    let tell = (): void => {};
+    const onRoutes = (): void => {
+      if (!calm) throw no;
+    };
+    const done: Done = { pieces: 0, ended: [], closed: false };
+    const setup = setUp({ onRoutes }, async (_, watch) => {
+      tell = () => watch.onRoutes!({ tokens: 1, sequences: 1, layers: [] });
+      return standIn(done);
+    });
+    const model = await opened(setup);
+    const session = model.session();
+    const reading = texts(session.generate("a", { maxTokens: 1e6 }));
+    const embedding = model.embed([1]);
+    await expect.poll(() => done.pieces).toBeGreaterThan(0);
+    tell();
+    const rejected = { status: "rejected", reason: no };
+    expect(await Promise.allSettled([reading, embedding])).toEqual([rejected, rejected]);
+    expect(done.ended).toHaveLength(1); // the engine computes no more of it
+    calm = true;
+    tell();
+    expect(await texts(session.generate("b"))).toEqual(["0", "1", "2"]);
+    for (const event of ["onWarnings", "onTurn"])
+      await expect(
+        model.chat([{ role: "user", content: "?" }], { [event]: onRoutes }).next(),
+        event,
+      ).resolves.toBeDefined();
+    calm = false;
+    for (const event of ["onWarnings", "onTurn"]) {
+      const answers = model.chat([{ role: "user", content: "?" }], { [event]: onRoutes });
+      await expect(texts(answers as AsyncIterable<{ text: string }>), event).rejects.toBe(no);
+    }
+  });
+
+  it("is not opened where the page's own progress throws", async () => {
+    const no = new RangeError("not this one");
+    const onProgress = (): void => {
+      throw no;
+    };
+    const setup = setUp({ onProgress }, async (_, { onProgress }) => {
+      onProgress!(1, 2);
+      return new Promise(() => {});
+    });
+    await expect(setup.model).rejects.toBe(no);
+    expect(setup.stopped()).toBe(true);
+  });
+
   it("that dies rejects all that waits, and all that is asked later", async () => {
     const setup = setUp();
     const model = await opened(setup);

@@ -1,7 +1,7 @@
 // The experts of a model at work, as frames for a reader on the other side of messages.
 
-import { onAbort } from "../abort.ts";
-import { ExpertsFeed, type ExpertsFrame, type ExpertsHead } from "../engine/experts_feed.ts";
+import type { ExpertsFrame, ExpertsHead } from "../engine/experts_feed.ts";
+import { Watching } from "../engine/experts_watch.ts";
 import type { ModelView } from "../engine/model_view.ts";
 
 /** What is told of experts: once what the frames are of, then frames. */
@@ -9,39 +9,20 @@ export type ExpertsAtWork =
   | { readonly type: "head"; readonly head: ExpertsHead }
   | { readonly type: "frame"; readonly frame: ExpertsFrame };
 
-/** Between two frames: what steps do meanwhile is in one. */
-const FRAME_MS = 50;
+/** There is nothing else to look at meanwhile. */
+const LOOK_MS = 60_000;
 
 /** Ends when `signal` aborts, or the model closes. Costs steps nothing once it has ended. */
 export async function* expertsAtWork(view: ModelView, signal: AbortSignal): AsyncGenerator<ExpertsAtWork> {
-  const feed = new ExpertsFeed(view.head, () => view.stats().experts);
-  let closed = signal.aborted;
-  let wake = (): void => {};
-  const end = (): void => {
-    closed = true;
-    wake();
-  };
-  const stay = onAbort(signal, end);
-  const leave = view.watchRoutes({
-    step(step) {
-      feed.add(step);
-      wake();
-    },
-    closed: end,
-  });
+  const watching = Watching.begin(view)!;
   try {
-    yield { type: "head", head: view.head };
-    yield { type: "frame", frame: feed.take() }; // where experts are now
-    while (!closed) {
-      if (!feed.pending)
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      await new Promise((resolve) => setTimeout(resolve, FRAME_MS));
-      if (!closed) yield { type: "frame", frame: feed.take() };
+    yield { type: "head", head: watching.head };
+    while (!signal.aborted) {
+      const frame = await watching.next(signal, LOOK_MS);
+      if (frame === "closed") break;
+      if (frame !== null) yield { type: "frame", frame };
     }
   } finally {
-    leave();
-    stay();
+    watching.end();
   }
 }

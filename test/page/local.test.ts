@@ -164,6 +164,14 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     const pick = (...files: ReturnType<typeof other>[]) => page.getByLabel("Choose files").setInputFiles(files);
     const kept = () => page.evaluate("hotset.kept().then((all) => all.map(({ id }) => id))");
     expect(await kept()).toEqual(["model.safetensors"]);
+    const stored = () =>
+      page.evaluate(`(async () => {
+        const names = [];
+        const root = await navigator.storage.getDirectory();
+        for await (const name of (await root.getDirectoryHandle("hotset-copies")).keys()) names.push(name);
+        return names;
+      })()`);
+    await expect.poll(stored, PATIENT).toEqual(["model.safetensors"]); // what was left takes no room
     await pick(other("model.safetensors", 100), other("config.json", 2));
     await expect.poll(kept, PATIENT).toEqual(["model.safetensors", "model.safetensors (2)"]);
     await page

@@ -38,7 +38,10 @@ export async function keptModels(): Promise<KeptModel[]> {
     for await (const [id, entry] of folder.entries())
       if (id.endsWith(PARTIAL)) partial.push(id.slice(0, -PARTIAL.length));
       else if (entry.kind === "directory") whole.set(id, entry as FileSystemDirectoryHandle);
-    for (const id of partial) whole.delete(id);
+    for (const id of partial) {
+      whole.delete(id);
+      void removeLeft(folder, id);
+    }
     for (const [id, handle] of whole)
       found.push({
         id,
@@ -68,6 +71,16 @@ export interface PickedFile {
   readonly file: File;
 }
 
+/** Held while a copy is made. */
+const lockOf = (id: string): string => `hotset copy ${id}`;
+
+/** Removes what a page has left of a copy that was closed; nothing of one that is being made. */
+async function removeLeft(all: FileSystemDirectoryHandle, id: string): Promise<void> {
+  await navigator.locks.request(lockOf(id), { ifAvailable: true }, async (lock) => {
+    if (lock) for (const name of [id, id + PARTIAL]) await all.removeEntry(name, { recursive: true }).catch(() => {});
+  });
+}
+
 /** The name of a copy: another one where a copy of something else has it. */
 async function freeName(all: FileSystemDirectoryHandle, id: string, total: number): Promise<string> {
   for (let n = 1; ; n++) {
@@ -79,8 +92,8 @@ async function freeName(all: FileSystemDirectoryHandle, id: string, total: numbe
 }
 
 /**
- * Copies picked files. What a page that was closed has left of a copy is replaced, and so is a copy
- * of as many bytes; others are left, and this one gets another name.
+ * Copies picked files. A copy of as many bytes is replaced; others are left, and this one gets
+ * another name.
  * @throws the signal's reason, QuotaExceededError; nothing of it is left then
  */
 export async function keepCopy(
@@ -92,6 +105,17 @@ export async function keepCopy(
   const all = await copies();
   const total = picked.reduce((sum, { file }) => sum + file.size, 0);
   const id = await freeName(all, wanted, total);
+  return navigator.locks.request(lockOf(id), { signal }, () => copied(all, id, picked, total, onProgress, signal));
+}
+
+async function copied(
+  all: FileSystemDirectoryHandle,
+  id: string,
+  picked: readonly PickedFile[],
+  total: number,
+  onProgress: (done: number, total: number) => void,
+  signal: AbortSignal,
+): Promise<KeptModel> {
   const partial = id + PARTIAL;
   let done = 0;
   try {

@@ -45,8 +45,9 @@ const BUNDLES = [
   "src/page/build.mjs",
   "src/page/local/build.mjs",
 ];
-/** What nothing else is made from: the page. */
+/** What nothing else is made from: the page, and the command in one piece. */
 const PAGE = "dist/page/index.html";
+const COMMAND = "dist/cli/start.js";
 /** Exit status of one that has left something to be compiled later (--types). */
 const LEFT = 10;
 
@@ -145,7 +146,13 @@ export function build(typesOnly = false) {
   const digest = fingerprint(sources());
   const whole = existsSync(at("dist/src/cli/main.js"));
   const fresh = existsSync(STAMP) && readFileSync(STAMP, "utf8") === digest;
-  if (fresh && whole && existsSync(at(PAGE)) && GENERATED.every((path) => existsSync(at(path)))) return true;
+  if (
+    fresh &&
+    whole &&
+    [PAGE, COMMAND].every((path) => existsSync(at(path))) &&
+    GENERATED.every((path) => existsSync(at(path)))
+  )
+    return true;
   if (!whole) console.error("setup: compiling kernels and TypeScript: a minute or two, the first time only");
   let left = false;
   for (const script of BUNDLES) {
@@ -160,6 +167,7 @@ export function build(typesOnly = false) {
   const tsc = at("node_modules/typescript", manifest.bin.tsc);
   if (execute(process.execPath, [tsc, "-p", "tsconfig.json"]) !== 0) return false;
   prune();
+  if (execute(process.execPath, ["src/cli/bundle.mjs"]) !== 0) return false;
   chmodSync(at("dist/src/cli/main.js"), 0o755);
   if (!left) writeFileSync(STAMP, digest);
   return true;

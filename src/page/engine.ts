@@ -71,6 +71,13 @@ export interface ModelFacts {
   readonly memory?: Readonly<Record<"gpu" | "ram" | "disk" | "kv" | "scratch", number>>;
 }
 
+/** Whether a chat template is known, by where prompts come from. */
+export function hasTemplate(chat: unknown): boolean {
+  // Without one Mistral's rules are taken; those for a tokenizer without control tokens are a
+  // guess.
+  return typeof chat === "string" && chat !== "Mistral's rules v1";
+}
+
 /** What a model is made of. */
 export interface MadeOf {
   readonly family: string;

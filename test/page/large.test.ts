@@ -96,4 +96,18 @@ describe.skipIf(noChromium)(titled("large and odd input", noChromium), () => {
     await say(page, "fail");
     await again;
   });
+
+  it("320 pixels wide, in the system's colours: nothing is cut off, and what colours say is seen", async () => {
+    const { page } = await host.visit({ viewport: { width: 320, height: 500 }, forcedColors: "active" });
+    await page.getByRole("heading", { name: "What would you like to know?" }).waitFor();
+    const boxes = (await page.evaluate(`[...document.querySelectorAll(".tools-line button, .starters h2")]
+      .map((one) => one.getBoundingClientRect())
+      .filter(({ width }) => width > 0)
+      .map(({ left, right, top }) => [left >= 0, right <= 320, top >= document.querySelector(".tools-line").getBoundingClientRect().top])`)) as boolean[][];
+    expect(boxes.length).toBe(5);
+    expect(boxes.flat()).not.toContain(false);
+    const colour = (tab: string) =>
+      page.evaluate(`getComputedStyle(document.getElementById("tab-${tab}")).backgroundColor`);
+    expect(await colour("chat")).not.toBe(await colour("model"));
+  });
 });

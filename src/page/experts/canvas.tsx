@@ -19,6 +19,9 @@ export interface MapProps {
   readonly describe: (cell: number) => string;
 }
 
+/** Cells of so many pixels have lines between them. */
+const LARGE = 8;
+
 const VARIABLES: Palette = {
   places: ["--map-disk", "--map-ram", "--map-gpu", "--map-none"],
   lit: "--map-lit",
@@ -111,7 +114,14 @@ export function ExpertsMap({ width, height, label, paint, onReady, describe }: M
   return (
     <>
       <div class="map-frame" ref={frame}>
-        <div class="map" style={{ width: `${width * size.x}px`, height: `${height * size.y}px` }}>
+        <div
+          class={size.x >= LARGE && size.y >= LARGE ? "map grid" : "map"}
+          style={{
+            width: `${width * size.x}px`,
+            height: `${height * size.y}px`,
+            "--cell": `${size.x}px ${size.y}px`,
+          }}
+        >
           <canvas
             ref={canvas}
             width={width}
@@ -127,7 +137,9 @@ export function ExpertsMap({ width, height, label, paint, onReady, describe }: M
         </div>
       </div>
       <p class="map-said" aria-live="polite">
-        {cell === null ? "Point at an expert, or move over the map with the arrow keys (with Shift by eight)." : said}
+        {cell === null
+          ? "A row for each layer, a cell for each expert. Point at one, or move with the arrow keys (with Shift by eight)."
+          : said}
       </p>
     </>
   );

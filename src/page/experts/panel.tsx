@@ -85,6 +85,12 @@ export function ExpertsPanel({ engine, model, shown }: PanelProps): JSX.Element 
           onReady={ready}
           describe={describe}
         />
+        {recorder.end === 0 && (
+          <p class="quiet">
+            No token yet. What the model writes while this panel is in view is seen here, whoever asked for it; what it
+            writes in the chat too with the box below.
+          </p>
+        )}
         <Timeline recorder={recorder} held={held} hold={setHeld} />
         <label class="check">
           <input type="checkbox" checked={records} onChange={(event) => setRecords(event.currentTarget.checked)} />

@@ -3,15 +3,8 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ModelStats } from "../../browser.ts";
+import { bytes } from "./bytes.ts";
 import type { Current } from "./engine.ts";
-
-/** "1.2 GB" */
-export function bytes(count: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  const step = count < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
-  const value = count / 1000 ** step;
-  return `${step === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
-}
 
 interface BarProps {
   readonly label: string;

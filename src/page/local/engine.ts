@@ -10,7 +10,7 @@ import {
 } from "../../browser.ts";
 import { placesOf } from "../../engine/places.ts";
 import { samplingRules } from "../../engine/sampling_rules.ts";
-import { EngineError, type MadeOf, type ModelFacts, type PageEngine } from "../engine.ts";
+import { EngineError, hasTemplate, type MadeOf, type ModelFacts, type PageEngine } from "../engine.ts";
 import type { ExpertsEvent } from "../live.ts";
 import { createStore, type Store } from "../store.ts";
 import { type KeptModel, keptModels } from "./kept.ts";
@@ -182,7 +182,7 @@ function factsOf({ id, state, done, total, reason, model }: Current): ModelFacts
     state,
     ...(state === "loading" && { progress: total > 0 ? done / total : 0 }),
     ...(reason !== undefined && { reason }),
-    ...(model && { context: model.context, chatTemplate: typeof model.facts?.chat === "string" }),
+    ...(model && { context: model.context, chatTemplate: hasTemplate(model.facts?.chat) }),
     ...(model?.facts && { made: madeOf(model.facts) }),
   };
 }

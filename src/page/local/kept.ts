@@ -2,6 +2,7 @@
 // files, each a folder of the origin private file system.
 
 import { cachedModels, type Place, prepareRemoval } from "../../browser.ts";
+import { bytes } from "./bytes.ts";
 
 /** The folder of copies. */
 const COPIES = "hotset-copies";
@@ -94,7 +95,7 @@ async function freeName(all: FileSystemDirectoryHandle, id: string, total: numbe
 /**
  * Copies picked files. A copy of as many bytes is replaced; others are left, and this one gets
  * another name.
- * @throws the signal's reason, QuotaExceededError; nothing of it is left then
+ * @throws the signal's reason, an Error where there is no room; nothing of it is left then
  */
 export async function keepCopy(
   wanted: string,
@@ -117,6 +118,7 @@ async function copied(
   signal: AbortSignal,
 ): Promise<KeptModel> {
   const partial = id + PARTIAL;
+  const { usage = 0, quota = 0 } = await navigator.storage.estimate();
   let done = 0;
   try {
     const mark = await all.getDirectoryHandle(partial, { create: true });
@@ -140,6 +142,8 @@ async function copied(
     return { id, bytes: total, open: async () => folder, remove: () => all.removeEntry(id, { recursive: true }) };
   } catch (error) {
     for (const name of [id, partial]) await all.removeEntry(name, { recursive: true }).catch(() => {});
-    throw error;
+    if ((error as Error).name !== "QuotaExceededError") throw error;
+    const room = `a copy of ${id} takes ${bytes(total)}; this browser has room for ${bytes(quota - usage)}`;
+    throw new Error(`${room}: remove models below, free space on the disk, or open it without a copy`);
   }
 }

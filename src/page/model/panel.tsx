@@ -67,7 +67,7 @@ function billions(value: number): string {
 
 function speedText({ running, queued, tokensPerSecond }: NonNullable<ModelFacts["load"]>): string {
   const wait = queued > 0 ? `, ${queued} waiting` : "";
-  if (running === 0 && tokensPerSecond === 0) return `idle${wait}`;
+  if (running === 0) return `idle${wait}`;
   return `${tokensPerSecond.toFixed(1)} tokens a second, ${running} answers under way${wait}`;
 }
 

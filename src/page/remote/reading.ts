@@ -1,6 +1,7 @@
 // Reads the chunks of a streamed answer. What a server sends is not trusted to have any shape.
 
 import {
+  hasTemplate,
   type ModelFacts,
   type ModelState,
   PARAMETERS,
@@ -127,9 +128,7 @@ function madeOf({ family, parameters, chat, ...facts }: Fields): Pick<ModelFacts
   const { total, active } = fields(parameters);
   const { backend, device, threads } = fields(facts.backend);
   return {
-    // Without a template Mistral's rules are taken; those for a tokenizer without control tokens
-    // are a guess.
-    chatTemplate: typeof chat === "string" && chat !== "Mistral's rules v1",
+    chatTemplate: hasTemplate(chat),
     made: {
       family,
       parameters: number(total),

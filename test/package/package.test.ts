@@ -35,8 +35,6 @@ const PAGE = `
 import { type Files, open, openInWorker, type WorkerModel } from "hotset";
 import { open as openThere } from "hotset/browser";
 import { promptApi } from "hotset/prompt";
-import { leftToCi } from "../support/level.ts";
-import { titled } from "../support/fixtures.ts";
 declare const picked: readonly File[];
 declare const files: Files;
 for (const model of [await open(picked), await open(files), await openThere("/models/tales")]) {

@@ -10,6 +10,7 @@ import { FORMATS, PACKABLE, type PackableName } from "../kernels/formats/index.t
 import { createCpuOps } from "../src/backend/cpu/cpu.ts";
 import { startNodeWorker, usableCores } from "../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../src/backend/cpu/node_wasm.ts";
+import type { KvPrecision } from "../src/backend/ops.ts";
 import { RequestError } from "../src/errors.ts";
 import { forward, loadDecoder } from "../src/model/decoder.ts";
 import { kvGeometry } from "../src/model/family.ts";
@@ -33,7 +34,7 @@ interface Options {
   readonly contexts: readonly number[];
   readonly backend: "cpu" | "webgpu";
   readonly weights: PackableName;
-  readonly kv: "f16" | "f32";
+  readonly kv: KvPrecision;
   readonly threads: number;
   /** Tokens of the prompt's piece. */
   readonly prompt: number;
@@ -255,7 +256,7 @@ function parse(args: readonly string[]): Options {
     contexts: contextsOf(values.contexts),
     backend,
     weights: oneOf<PackableName>("weights", values.weights, PACKABLE),
-    kv: oneOf("kv", values.kv ?? (backend === "cpu" ? "f32" : "f16"), ["f16", "f32"]),
+    kv: oneOf("kv", values.kv ?? (backend === "cpu" ? "f32" : "f16"), ["q8", "f16", "f32"]),
     threads: values.threads === undefined ? usableCores() : whole("threads", values.threads),
     prompt: whole("prompt", values.prompt),
     tokens: whole("tokens", values.tokens),

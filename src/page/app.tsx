@@ -1,6 +1,6 @@
 // The shell: a bar with the model and the tabs, and the panels below it.
 
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { EngineError, type ModelFacts, type PageEngine } from "./engine.ts";
 import type { Panel } from "./panel.ts";
@@ -14,10 +14,12 @@ const LOADING_MS = 1000;
 interface AppProps {
   readonly engine: PageEngine;
   readonly all?: readonly Panel[];
+  /** In the bar, beside the theme. */
+  readonly children?: ComponentChildren;
 }
 
 /** @param all the panels that there are; those that fit the engine are shown */
-export function App({ engine, all = PANELS }: AppProps): JSX.Element {
+export function App({ engine, all = PANELS, children }: AppProps): JSX.Element {
   const { models, failure, refresh } = useModels(engine);
   const [chosen, choose] = useState<string | null>(null);
   const panels = all.filter((panel) => panel.fits(engine));
@@ -58,6 +60,7 @@ export function App({ engine, all = PANELS }: AppProps): JSX.Element {
           ))}
         </div>
         <ModelPicker models={models} model={model} choose={choose} />
+        {children}
         <ThemeSwitch />
       </header>
       {failure !== null && (

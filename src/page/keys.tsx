@@ -16,6 +16,8 @@ interface Question {
 export interface AskingKeyRing extends KeyRing {
   /** The open question; null: none. */
   readonly question: Store<Question | null>;
+  /** Whether there is a key. */
+  readonly held: Store<boolean>;
   /** Forgets the key, here and in the browser. */
   forget(): void;
 }
@@ -24,8 +26,10 @@ export function keyRing(): AskingKeyRing {
   let key = kept("sessionStorage") ?? kept("localStorage");
   let asking: Promise<string | null> | null = null;
   const question = createStore<Question | null>(null);
+  const held = createStore(key !== null);
   const keep = (next: string | null, remember: boolean): void => {
     key = next;
+    held.set(next !== null);
     for (const name of ["sessionStorage", "localStorage"] as const) {
       const place = storage(name);
       if (next !== null && (name === "sessionStorage" || remember)) place?.setItem(KEPT, next);
@@ -34,6 +38,7 @@ export function keyRing(): AskingKeyRing {
   };
   return {
     question,
+    held,
     key: () => key,
     ask(refused) {
       if (key !== refused) return Promise.resolve(key);
@@ -64,6 +69,16 @@ function storage(name: "sessionStorage" | "localStorage"): Storage | null {
 
 function kept(name: "sessionStorage" | "localStorage"): string | null {
   return storage(name)?.getItem(KEPT) ?? null;
+}
+
+/** Forgets the key; the server's next refusal asks for one again. */
+export function ForgetKey({ ring }: { readonly ring: AskingKeyRing }): JSX.Element | null {
+  if (!useStore(ring.held)) return null;
+  return (
+    <button type="button" onClick={ring.forget}>
+      Forget the API key
+    </button>
+  );
 }
 
 /** The question, as a dialog over the page. */

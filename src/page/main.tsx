@@ -2,7 +2,7 @@
 
 import { render } from "preact";
 import { App } from "./app.tsx";
-import { KeyQuestion, keyRing } from "./keys.tsx";
+import { ForgetKey, KeyQuestion, keyRing } from "./keys.tsx";
 import { remoteEngine } from "./remote/remote.ts";
 import { applyTheme } from "./theme.ts";
 
@@ -11,7 +11,9 @@ const keys = keyRing();
 const engine = remoteEngine(document.baseURI, keys);
 render(
   <>
-    <App engine={engine} />
+    <App engine={engine}>
+      <ForgetKey ring={keys} />
+    </App>
     <KeyQuestion ring={keys} />
   </>,
   document.getElementById("page")!,

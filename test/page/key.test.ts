@@ -44,6 +44,13 @@ describe.skipIf(noChromium)(titled("a server that wants a key", noChromium), () 
     if (remember) await other.getByRole("combobox", { name: "Model" }).waitFor();
     else await other.getByRole("dialog").waitFor();
     expect(page.url()).not.toContain("secret");
+
+    await page.getByRole("button", { name: "Forget the API key" }).click();
+    expect(await page.evaluate(kept)).toEqual([null, null]);
+    expect(await page.getByRole("button", { name: "Forget the API key" }).count()).toBe(0);
+    expect(await axeFinds(page)).toEqual([]);
+    await page.reload();
+    await dialog.waitFor();
   });
 
   it("goes on without one where the person gives none, and says what the server said", async () => {

@@ -87,7 +87,8 @@ export async function compileUnits(units) {
   const missing = units.map((unit, i) => ({ unit, file: kept[i] })).filter(({ file }) => !existsSync(file));
   // Each thread has to warm the compiler up, which takes about as long as a unit.
   const threads = Math.min(Math.ceil(missing.length / 2), availableParallelism());
-  await Promise.all(Array.from({ length: threads }, () => compileOnThread(missing)));
+  const queue = [...missing];
+  await Promise.all(Array.from({ length: threads }, () => compileOnThread(queue)));
   for (const { unit } of missing) prune(unit.name);
   return kept.map((file) => readFileSync(file));
 }

@@ -56,7 +56,7 @@ async function answered(files: Files, call: Exclude<Call, { name: "close" }>): P
     }
     case "whole": {
       const bytes = await files.whole!(...call.args);
-      return bytes && bytes.slice(); // the caller's own may be used again
+      return bytes?.slice(); // the caller's own may be used again
     }
   }
 }

@@ -44,10 +44,10 @@ export interface Budgets {
   /** The memory in which steps are computed: the GPU's, or RAM. */
   readonly main: Budget;
   /**
-   * RAM behind a GPU, less the CPU's own scratch; null on the CPU backend, whose main
-   * memory is RAM.
+   * RAM behind a GPU, and how much of it the CPU's own scratch has; null on the CPU backend, whose
+   * main memory is RAM.
    */
-  readonly ram: Budget | null;
+  readonly ram: (Budget & { readonly held: number }) | null;
   /** Whether this platform can offload experts. */
   readonly tiers: boolean;
   /** Slots of each layer in main memory, in place of the number that the budget gives. */
@@ -140,14 +140,15 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
 /**
  * RAM behind a GPU: all experts if they fit, else a quota for each layer, or only those in transit.
  */
-function planRam(classes: readonly ExpertNeeds[], ram: Budget): RamPlan[] {
+function planRam(classes: readonly ExpertNeeds[], { bytes, held, option }: NonNullable<Budgets["ram"]>): RamPlan[] {
   const least = bytesOf(classes, 0, LEAST_TRANSIT);
-  if (least > ram.bytes)
+  const room = bytes - held;
+  if (least > room)
     throw new MemoryError(
-      `the memory budget of ${formatBytes(ram.bytes)} (option ${ram.option}) is too small: experts on their way to the GPU take ${formatBytes(least)}`,
+      `the memory budget of ${formatBytes(bytes)} (option ${option}) is too small: reading weights and experts on their way to the GPU take ${formatBytes(held + least)}`,
     );
-  const quota = Math.max(0, Math.min(mostExperts(classes), quotaIn(classes, ram.bytes, USUAL_TRANSIT)));
-  return share(classes, ram.bytes, quota, true).map(({ slots, extra, transit }, c) => {
+  const quota = Math.max(0, Math.min(mostExperts(classes), quotaIn(classes, room, USUAL_TRANSIT)));
+  return share(classes, room, quota, true).map(({ slots, extra, transit }, c) => {
     return { quota: slots, extra, slots: classes[c]!.layers * slots + extra + transit };
   });
 }

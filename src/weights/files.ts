@@ -2,6 +2,11 @@
 
 import { WeightsError } from "../errors.ts";
 
+/** Alignment of reads past the page cache: the largest that any disk needs. */
+export const DISK_PAGE = 4096;
+/** Shorter reads past the page cache through a copy are not worth it. */
+export const LEAST_COPIED = 2 ** 18;
+
 /** Read access to one folder. Names are relative paths, such as "config.json" or "sub/file.txt". */
 export interface Files {
   /** The folder's name in messages. */

@@ -2,11 +2,9 @@
 // such reads need it. Node only.
 
 import type { FileHandle } from "node:fs/promises";
+import { DISK_PAGE, LEAST_COPIED } from "./files.ts";
 
-/** Alignment of offsets, lengths and memory: the largest that any disk needs. */
-export const PAGE = 4096;
-/** Shorter reads are not worth a copy; longer ones would hold much memory. */
-const LEAST = 2 ** 18;
+/** Longer reads would hold much memory. */
 const MOST = 2 ** 26;
 /** Reads at once, each with a memory of its own: as many as Node has threads for files. */
 const AT_ONCE = 4;
@@ -20,7 +18,7 @@ export class DirectReader {
 
   /** Whether read() takes reads of so many bytes. */
   takes(bytes: number): boolean {
-    return bytes >= LEAST && bytes <= MOST;
+    return bytes >= LEAST_COPIED && bytes <= MOST;
   }
 
   /**
@@ -30,8 +28,8 @@ export class DirectReader {
   async read(handle: FileHandle, offset: number, into: Uint8Array): Promise<boolean> {
     if (this.#busy === AT_ONCE) await new Promise<void>((resolve) => void this.#waiting.push(resolve));
     else this.#busy++;
-    const skipped = offset % PAGE;
-    const bytes = Math.ceil((skipped + into.length) / PAGE) * PAGE;
+    const skipped = offset % DISK_PAGE;
+    const bytes = Math.ceil((skipped + into.length) / DISK_PAGE) * DISK_PAGE;
     const memory = this.#take(bytes);
     try {
       const whole = new Uint8Array(memory.buffer, 0, bytes);

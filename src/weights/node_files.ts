@@ -4,8 +4,8 @@ import { constants, type Dirent } from "node:fs";
 import { type FileHandle, lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
-import { type Files, isPlainPath, type Opened } from "./files.ts";
-import { DirectReader, PAGE } from "./node_direct.ts";
+import { DISK_PAGE, type Files, isPlainPath, type Opened } from "./files.ts";
+import { DirectReader } from "./node_direct.ts";
 
 /** What a path leads to. */
 const WEIGHTS = "a folder with config.json and safetensors files, or a GGUF file";
@@ -157,7 +157,7 @@ class DiskFiles implements Files {
 
   /** Reads past the page cache; false if that fails: `into` may then hold anything. */
   async #readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
-    const aligned = [offset, into.length, into.byteOffset].every((at) => at % PAGE === 0);
+    const aligned = [offset, into.length, into.byteOffset].every((at) => at % DISK_PAGE === 0);
     if (DIRECT === undefined || into.length > MAX_READ) return false;
     if (!aligned && !this.#unaligned.takes(into.length)) return false;
     let handle = this.#direct.get(name);

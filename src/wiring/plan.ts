@@ -24,6 +24,7 @@ import {
 } from "../model/formats.ts";
 import { windowsOf } from "../model/layer_kinds.ts";
 import { recordLayout } from "../tensor/record.ts";
+import { DISK_PAGE, LEAST_COPIED } from "../weights/files.ts";
 
 /** The default GPU budget: WebGPU cannot tell how much memory there is. */
 const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
@@ -31,7 +32,7 @@ const DEFAULT_GPU_MEMORY = 6 * 2 ** 30;
  * Scratch of the CPU backend for any model: rows that are being packed, or the plain kernels' slab.
  */
 const CPU_SCRATCH = 17 * 2 ** 20;
-/** Pieces of a file's blocks that are read past the page cache, four at once. */
+/** At most: pieces of a file's blocks that are read past the page cache, four at once. */
 const DIRECT_SCRATCH = 17 * 2 ** 20;
 /** Positions of the KV cache if experts are offloaded and no context was requested. */
 const TIERED_POSITIONS = 4096;
@@ -219,7 +220,7 @@ function choosePlan(
   const wanted = a.stored === null ? (options.weights ?? "auto") : "auto";
   const footprint = (name: PackableName) => footprintOf(sources, formats(name));
   const scratchOf = (bytes: number) =>
-    CPU_SCRATCH + (inBlocks(sources) ? DIRECT_SCRATCH + stagingBytes(bytes, largest(sources)) : 0);
+    CPU_SCRATCH + (inBlocks(sources) ? directBytes(sources) + stagingBytes(bytes, largest(sources)) : 0);
   const geometry = cacheGeometry(a, context, chunk);
   const needsOfPanes = paneNeeds(geometry.windows?.positions ?? 1, chunk, BLOCK_SIZE);
   const sizes = { ...kvBlockBytes(geometry, kvPrecision, BLOCK_SIZE, gpu !== null), needs: needsOfPanes };
@@ -246,7 +247,7 @@ function choosePlan(
   };
   const budgets: Budgets = {
     main: { bytes: budget, option: gpu ? "gpuMemory, --gpu-memory" : "ram, --ram" },
-    ram: gpu && { bytes: (options.ram ?? ram) - scratchOf(options.ram ?? ram), option: "ram, --ram" },
+    ram: gpu && { bytes: options.ram ?? ram, held: scratchOf(options.ram ?? ram), option: "ram, --ram" },
     tiers: hasExpertSlots(),
     slots: options.expertSlots,
   };
@@ -261,4 +262,11 @@ function inBlocks({ layers }: ModelSources): boolean {
 /** Bytes of the largest matrix as it is stored. */
 function largest(sources: ModelSources): number {
   return Math.max(...heldMatrices(sources, keep(FORMATS.f32)).map(bytesOf));
+}
+
+/** Bytes of the pieces of experts that are read past the page cache. */
+function directBytes(sources: ModelSources): number {
+  const matrices = heldMatrices(sources, keep(FORMATS.f32)).filter(({ role }) => role === "up" || role === "down");
+  const longest = Math.max(...matrices.map(bytesOf));
+  return longest < LEAST_COPIED ? 0 : Math.min(DIRECT_SCRATCH, 4 * (longest + 2 * DISK_PAGE));
 }

@@ -50,7 +50,7 @@ describe("slots for offloaded experts", () => {
     const main = { bytes: Math.ceil(fixed + records * record), option: "ram" };
     return planMemory(needs, "q4", {
       ...{ main, tiers: true, slots },
-      ram: behind === null ? null : { bytes: Math.ceil(behind * record), option: "ram" },
+      ram: behind === null ? null : { bytes: Math.ceil(behind * record) + 1e6, held: 1e6, option: "ram" },
     }).tiers![0];
   };
 
@@ -78,6 +78,14 @@ describe("slots for offloaded experts", () => {
   ])("%d records in RAM behind a GPU, whose layers all have the same", (records, ram) => {
     expect(plan(11, records)).toEqual({ slots: 1, extra: 0, transit: 5, ram });
   });
+
+  it("too little RAM behind a GPU: the budget that was given, and what is needed", () => {
+    const own = { main: { bytes: 1e9, option: "gpuMemory" }, tiers: true, slots: 1 };
+    const ram = { bytes: 16 * 2 ** 20, held: 17 * 2 ** 20, option: "ram, --ram" };
+    expect(() => planMemory(needs, "q4", { ...own, ram })).toThrow(
+      /budget of 16 MiB \(option ram, --ram\) is too small: .* take \d\d MiB/,
+    );
+  });
 });
 
 describe("slots of two classes of layers", () => {
@@ -90,7 +98,7 @@ describe("slots of two classes of layers", () => {
   const plan = (bytes: number, behind: number | null = null) => {
     return planMemory({ ...needs, classes: () => classes }, "q4", {
       main: { bytes: fixed + bytes, option: "ram" },
-      ram: behind === null ? null : { bytes: behind, option: "ram" },
+      ram: behind === null ? null : { bytes: behind, held: 0, option: "ram" },
       tiers: true,
     }).tiers!;
   };

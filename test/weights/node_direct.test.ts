@@ -13,8 +13,9 @@ import { FORMATS } from "../../kernels/formats/index.ts";
 import { bindSources, readArchitecture } from "../../src/model/families/index.ts";
 import { expertLayers, keep } from "../../src/model/formats.ts";
 import type { Files } from "../../src/weights/files.ts";
+import { DISK_PAGE as PAGE } from "../../src/weights/files.ts";
 import { openFolder } from "../../src/weights/folder.ts";
-import { DirectReader, PAGE } from "../../src/weights/node_direct.ts";
+import { DirectReader } from "../../src/weights/node_direct.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { cpuOps } from "../support/cpu.ts";
 

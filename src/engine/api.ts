@@ -9,7 +9,7 @@ import type { Constraint } from "../grammar/types.ts";
 import type { KvUsage } from "./kv.ts";
 import type { RoomUsage } from "./room.ts";
 
-export type { BackendInfo, BackendMemory } from "../backend/ops.ts";
+export type { BackendInfo, BackendMemory, KvPrecision } from "../backend/ops.ts";
 export type { RouteStep } from "../experts/trace.ts";
 export type { KvUsage } from "./kv.ts";
 export type { RoomUsage } from "./room.ts";

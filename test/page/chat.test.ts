@@ -70,9 +70,10 @@ describe.skipIf(noChromium)(titled("the chat", noChromium), () => {
     const text = await last(page).locator(".markdown").innerText();
     await last(page).getByRole("button", { name: "Regenerate" }).click();
     await poll(() => last(page).innerText()).toContain("2 / 2");
+    await poll(() => last(page).locator(".markdown").innerText()).toMatch(/^Answer/);
     await poll(() => last(page).locator(".markdown").innerText()).not.toBe(text);
     await last(page).getByRole("button", { name: "Earlier branch" }).click();
-    expect(await last(page).locator(".markdown").innerText()).toBe(text);
+    await poll(() => last(page).locator(".markdown").innerText()).toBe(text);
     await page.locator("#message").focus();
     await page.keyboard.press("ArrowUp");
     await page.getByRole("textbox", { name: "Edit the message" }).fill("changed");

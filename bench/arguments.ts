@@ -28,6 +28,30 @@ export function openModel(flags: {
   });
 }
 
+/**
+ * Runs a command: 2 with its usage where `parse` throws, 1 with the message where `run` throws,
+ * else what `run` returns.
+ */
+export async function exitCode<Options>(
+  usage: string,
+  parse: () => Options,
+  run: (options: Options) => Promise<number>,
+): Promise<number> {
+  let options: Options;
+  try {
+    options = parse();
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${usage}`);
+    return 2;
+  }
+  try {
+    return await run(options);
+  } catch (error) {
+    console.error((error as Error).message);
+    return 1;
+  }
+}
+
 /** @throws RequestError naming the option unless `text` is a whole number of at least `min` */
 export function whole(option: string, text: string, min = 1): number {
   const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;

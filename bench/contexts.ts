@@ -17,7 +17,7 @@ import { kvGeometry } from "../src/model/family.ts";
 import { kvBlockBytes } from "../src/model/footprint.ts";
 import { keep } from "../src/model/formats.ts";
 import { settleSources } from "../src/model/input_order.ts";
-import { oneOf, resultName, whole } from "./arguments.ts";
+import { exitCode, oneOf, resultName, whole } from "./arguments.ts";
 import { captionOf, pictureOf, ticksTo } from "./chart/frame.ts";
 import { type Chart, lineChart } from "./chart/lines.ts";
 import { openSteps } from "./node_steps.ts";
@@ -26,7 +26,7 @@ import { about, stamp, writePicture, writeResult } from "./result.ts";
 import { BLOCK, batchOf } from "./steps.ts";
 import { openWeights } from "./weights.ts";
 
-const USAGE = `usage: npm run bench -- contexts [--model <a model>] [--contexts 0,2k,8k,32k] [--backend cpu|webgpu] [--weights q4] [--kv f32]
+const USAGE = `usage: npm run bench -- contexts [--model <a model>] [--contexts 0,2k,8k,32k] [--backend cpu|webgpu] [--weights q4] [--kv f32|f16|q8]
          [--threads <n>] [--prompt 128] [--tokens 8] [--rounds 3] [--adapter <part of a name>] [--name <of the result>]`;
 
 interface Options {
@@ -69,21 +69,11 @@ interface Steps {
 }
 
 /** Measures; returns the exit code. */
-export async function contextsCommand(root: URL, args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  try {
+export function contextsCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, parse.bind(null, args), async (options) => {
     await run(root, args, options);
     return 0;
-  } catch (error) {
-    console.error((error as Error).message);
-    return 1;
-  }
+  });
 }
 
 async function run(root: URL, args: readonly string[], options: Options): Promise<void> {

@@ -10,7 +10,7 @@ import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { size } from "../src/cli/values.ts";
-import { resultName, whole } from "./arguments.ts";
+import { exitCode, resultName, whole } from "./arguments.ts";
 import { barChart } from "./chart/bars.ts";
 import { captionOf, pictureOf } from "./chart/frame.ts";
 import { forget, memoryLimit } from "./memory_limit.ts";
@@ -75,20 +75,8 @@ export interface TiersRow {
 }
 
 /** Measures; returns the exit code. */
-export async function tiersCommand(root: URL, args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  try {
-    return await run(root, args, options);
-  } catch (error) {
-    console.error((error as Error).message);
-    return 1;
-  }
+export function tiersCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, parse.bind(null, args), (options) => run(root, args, options));
 }
 
 async function run(root: URL, args: readonly string[], options: Options): Promise<number> {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { size } from "../../src/cli/values.ts";
 import { RequestError } from "../../src/errors.ts";
-import { resultName, whole } from "../arguments.ts";
+import { exitCode, resultName, whole } from "../arguments.ts";
 import { runNode } from "../peers/children.ts";
 import { about, writeResult } from "../result.ts";
 import { type Bounds, bounds, median, rate } from "./bounds.ts";
@@ -30,24 +30,16 @@ interface Run<Report> {
 }
 
 /** Takes the requested measurements; returns the exit code. */
-export async function residencyCommand(root: URL, args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  const folder = mkdtempSync(join(tmpdir(), "hotset-residency-"));
-  try {
-    await measure(root, args, options, join(folder, "reads.json"));
-    return 0;
-  } catch (error) {
-    console.error((error as Error).message);
-    return 1;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+export function residencyCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, parse.bind(null, args), async (options) => {
+    const folder = mkdtempSync(join(tmpdir(), "hotset-residency-"));
+    try {
+      await measure(root, args, options, join(folder, "reads.json"));
+      return 0;
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 }
 
 async function measure(root: URL, args: readonly string[], options: Options, reads: string): Promise<void> {

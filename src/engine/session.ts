@@ -226,6 +226,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       speculation?.follow(ids);
       const ready = speculation?.take(ids[ids.length - 1]!);
       if (ready) {
+        options.signal?.throwIfAborted(); // as a step would
         computed(sequence.length++, ids.slice(-1));
         return choose(ready, (await constraint?.mask()) ?? null);
       }

@@ -38,7 +38,10 @@ export interface SpeculationParts {
   readonly wanted?: () => boolean;
   /** Of this generation, which closes it; null: there is no draft model. */
   readonly drafter?: Proposing | null;
-  /** Counts of all generations, which this one adds to. */
+  /**
+   * Counts of all generations, which this one adds to: drafts count once it is known whether they
+   * are chosen, so that those which were not never become fewer.
+   */
   readonly totals?: Counts;
 }
 
@@ -82,6 +85,7 @@ export class Speculation {
     this.#totals = totals ?? null;
   }
 
+  /** Of this generation, drafts that are still open among them. */
   get counts(): SpeculationCounts {
     return { ...this.#counts };
   }
@@ -90,6 +94,7 @@ export class Speculation {
   follow(text: readonly number[]): void {
     const seen = this.#lookup.length;
     if (seen === text.length) return;
+    this.#proposed = []; // for a step that had no drafts, because others shared it
     if (this.#match) this.#right[classOf(this.#match.length)]!.note(this.#lookup.after(this.#match, 0) === text[seen]);
     for (let i = seen; i < text.length; i++) this.#lookup.push(text[i]!);
     this.#match = this.#lookup.find();
@@ -123,25 +128,31 @@ export class Speculation {
 
   /** A step computed `drafted` behind the last token: logits [n, V] after each of them. */
   offer(drafted: readonly number[], logits: Float32Array): void {
-    this.#count("drafted", drafted.length);
+    this.#counts.drafted += drafted.length;
     this.#open = { ids: drafted, logits, next: 0, proposed: this.#offersProposed };
   }
 
   /** The logits [V] after `id`, which was chosen, if it was drafted; else drops the rest. */
   take(id: number): Float32Array | null {
     const open = this.#open;
-    if (open === null || open.ids[open.next] !== id) {
-      if (open?.proposed) this.#drafter?.gate.observed(open.ids.length, open.next);
-      this.#open = null;
+    if (open === null) return null;
+    if (open.ids[open.next] !== id) {
+      if (open.proposed) this.#drafter?.gate.observed(open.ids.length, open.next);
+      this.drop();
       return null;
     }
     const at = open.next++ * this.#vocab;
-    this.#count("accepted", 1);
+    this.#counts.accepted++;
+    if (this.#totals) {
+      this.#totals.drafted++;
+      this.#totals.accepted++;
+    }
     return open.logits.subarray(at, at + this.#vocab);
   }
 
-  /** The drafts are of no use any more: their keys and values are gone. */
+  /** Open drafts are of no use any more: another token was chosen, or their keys are gone. */
   drop(): void {
+    if (this.#open && this.#totals) this.#totals.drafted += this.#open.ids.length - this.#open.next;
     this.#open = null;
   }
 
@@ -152,6 +163,7 @@ export class Speculation {
 
   /** The generation is over. */
   close(): void {
+    this.drop();
     this.#drafter?.close();
   }
 
@@ -164,11 +176,6 @@ export class Speculation {
       (n) => this.#right[classOf(match.length + n - 1)]!.value,
       (n) => this.#costs.relative(n + 1)!,
     );
-  }
-
-  #count(what: keyof SpeculationCounts, tokens: number): void {
-    this.#counts[what] += tokens;
-    if (this.#totals) this.#totals[what] += tokens;
   }
 }
 

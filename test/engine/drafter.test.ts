@@ -160,6 +160,14 @@ describe("an answer with a draft model", () => {
     expect(speculation.draft(8)).toEqual([2]);
   });
 
+  it("has no proposal for a text that went on without it", async () => {
+    const speculation = new Speculation(VOCAB, fixed(flat), { drafter: guessing(0) });
+    speculation.follow([3, 1, 4]);
+    await speculation.propose([3, 1, 4], 8); // the step is then shared with others, and has no drafts
+    speculation.follow([3, 1, 4, 1]);
+    expect(speculation.draft(8)).toEqual([]);
+  });
+
   it("has what the text itself says first, and no proposal for the last token", async () => {
     const drafter = guessing(0);
     const speculation = new Speculation(VOCAB, fixed(flat), { drafter });

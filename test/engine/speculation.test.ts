@@ -215,6 +215,42 @@ describe("an answer with drafts", () => {
     expect(drafting.asked.length).toBeLessThan(70);
   });
 
+  it("ends at an abort also where the next tokens are computed already", async () => {
+    const drafting = copying(5, { speculate: free });
+    const controller = new AbortController();
+    const asked = { ...on(100), signal: controller.signal };
+    let [steps, after] = [-1, 0];
+    const reading = (async () => {
+      for await (const _ of drafting.session().generate([1, 2, 3, 4, 5, 1, 2, 3], asked)) {
+        if (controller.signal.aborted) after++;
+        else if (drafting.asked.length === steps) controller.abort(new Error("enough")); // it was drafted
+        steps = drafting.asked.length;
+      }
+    })();
+    await expect(reading).rejects.toThrow("enough");
+    expect(after).toBe(0);
+  });
+
+  it("counts over all answers never fall: a draft counts when it is known whether it was chosen", async () => {
+    const totals = { drafted: 0, accepted: 0 };
+    const drafting = copying(5, {
+      speculate: () => new Speculation(VOCAB, new FixedCosts(() => 1), { totals }),
+    });
+    const own = { drafted: 0, accepted: 0 };
+    for (const length of [7, 100, 23]) {
+      const session = drafting.session();
+      let wrong = 0;
+      for await (const { finish } of session.generate([1, 2, 3, 4, 5, 1, 2, 3, 4, 5], on(length))) {
+        expect(totals.drafted - totals.accepted).toBeGreaterThanOrEqual(wrong);
+        wrong = totals.drafted - totals.accepted;
+        own.drafted += finish?.speculation?.drafted ?? 0;
+        own.accepted += finish?.speculation?.accepted ?? 0;
+      }
+      expect(totals).toEqual(own);
+    }
+    expect(own.drafted).toBeGreaterThan(own.accepted);
+  });
+
   it("is the same beside others, in a cache that has no room for all, whatever is evicted", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -4,6 +4,7 @@
 import { cpus } from "node:os";
 import type { Command } from "commander";
 import type { GenerationResult, ModelStats } from "../engine/api.ts";
+import { allBytes } from "../engine/places.ts";
 import { randomFrom } from "../engine/random.ts";
 import { RequestError } from "../errors.ts";
 import { type Model, open } from "../index.ts";
@@ -149,7 +150,7 @@ function table(report: BenchReport): string {
     ["load", formatSeconds(report.loadMs)],
     [`prefill ${report.promptTokens}`, formatRate(report.prefillTps)],
     [`decode ${report.decodeTokens}`, formatRate(report.decodeTps)],
-    ["memory", formatBytes(memory.weights + memory.kv + memory.scratch)],
+    ["memory", formatBytes(allBytes(memory))],
     ["peak RSS", formatBytes(report.peakRssBytes)],
   ];
   return rows.map(([name, value]) => `${name?.padEnd(12)}  ${value}\n`).join("");

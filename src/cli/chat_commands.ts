@@ -1,6 +1,7 @@
 // The commands of `hotset chat`: a slash and a word at the start of a line. Everything else
 // is a message.
 
+import { allBytes } from "../engine/places.ts";
 import { RequestError } from "../errors.ts";
 import { loadConversation, messagesOf, saveConversation } from "./chat_conversation.ts";
 import { answer, regenerate, say, type Talk } from "./chat_talk.ts";
@@ -136,7 +137,7 @@ function stats({ model, chat, conversation, last }: Talk): string {
   );
   if (speculation && (speculation.drafted > 0 || speculation.draft)) {
     const { drafted, accepted, draft } = speculation;
-    const by = draft ? `, by ${draft.name} and by earlier words` : "";
+    const by = draft ? `, by ${draft.name} (${formatBytes(allBytes(draft.memory))} more) and by earlier words` : "";
     lines.push(`drafts: ${accepted} of ${drafted} tokens right${by}`);
   }
   return lines.join("\n");

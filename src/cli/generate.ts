@@ -3,6 +3,7 @@
 
 import type { Command } from "commander";
 import type { GenerateOptions, GenerationResult, ModelStats, TokenLogprob } from "../engine/api.ts";
+import { allBytes } from "../engine/places.ts";
 import { type Constraint, type ExpertStats, open } from "../index.ts";
 import { reportOpened } from "./debug.ts";
 import { expertsLine, expertsTable } from "./experts.ts";
@@ -146,8 +147,8 @@ function figures(result: GenerationResult, stats: ModelStats, more: readonly str
     `prompt ${result.promptTokens} tokens in ${formatSeconds(promptMs)} (${formatRate(promptTps)})`,
     `generated ${result.completionTokens} tokens at ${formatRate(result.completionTokens > 1 ? decodeTps : null)}`,
     `${backend.backend} ${backend.device}, weights ${stats.weights}, kv ${stats.kv}`,
-    `memory ${formatBytes(memory.weights + memory.kv + memory.scratch)}`,
-    ...(draft ? [`draft model ${formatBytes(draft.memory.weights + draft.memory.kv + draft.memory.scratch)}`] : []),
+    `memory ${formatBytes(allBytes(memory))}`,
+    ...(draft ? [`draft model ${formatBytes(allBytes(draft.memory))}`] : []),
     ...(drafts ? [`drafts ${drafts.accepted} of ${drafts.drafted} right`] : []),
     ...more,
     `seed ${result.seed}`,

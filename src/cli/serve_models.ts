@@ -62,7 +62,9 @@ export async function openMany(
   const { options, log } = parts;
   for (const name of ["tokenizer", "draft"] as const)
     if (options[name] !== undefined)
-      throw new RequestError(`--${name} is of one model; leave it out, or serve that model alone`);
+      throw new RequestError(
+        `--${name} is for one model that stays loaded; leave it out, or serve that model alone, without --models-dir, --pin, --idle-unload and --allow-pull`,
+      );
   const listed = await listModels(texts, flags, signal);
   const pinned = pinnedOf(listed, flags.pin ?? []);
   const budget = await parts.share(options);

@@ -1,6 +1,6 @@
 // Where a model's bytes are: on the GPU, in RAM, on disk.
 
-import type { ModelStats, SpeculationStats } from "./api.ts";
+import type { BackendMemory, ModelStats, SpeculationStats } from "./api.ts";
 
 /** Bytes of a model's weights, cache and scratch in each place. */
 export interface Places {
@@ -18,7 +18,7 @@ type PlacedStats = Pick<ModelStats, "memory" | "experts" | "speculation">;
  */
 export function placesOf(main: "gpu" | "ram", all: number, stats: PlacedStats): Places {
   const { memory, experts, speculation } = stats;
-  const held = memory.weights + memory.kv + memory.scratch + draftBytes(speculation);
+  const held = allBytes(memory) + draftBytes(speculation);
   const none = { gpu: 0, ram: 0, disk: 0 };
   if (experts === null) return { ...none, [main]: held };
   const { recordBytes } = experts;
@@ -32,9 +32,12 @@ export function placesOf(main: "gpu" | "ram", all: number, stats: PlacedStats): 
   return main === "gpu" ? { gpu: held, ram: elsewhere * recordBytes, disk } : { gpu: 0, ram: held, disk };
 }
 
-/** It drafts for models on the CPU only, so it is where they are. */
-function draftBytes(speculation: SpeculationStats | null): number {
-  if (!speculation?.draft) return 0;
-  const { weights, kv, scratch } = speculation.draft.memory;
+/** Bytes of a backend, whatever they are used for. */
+export function allBytes({ weights, kv, scratch }: BackendMemory): number {
   return weights + kv + scratch;
+}
+
+/** Of a draft model, if there is one: in RAM, because it drafts for models on the CPU only. */
+export function draftBytes(speculation: SpeculationStats | null): number {
+  return speculation?.draft ? allBytes(speculation.draft.memory) : 0;
 }

@@ -65,10 +65,10 @@ export interface ModelFacts {
   readonly load?: { readonly running: number; readonly queued: number; readonly tokensPerSecond: number };
   readonly made?: MadeOf;
   /**
-   * Bytes by place: `disk` are experts that are nowhere else. Of gpu and ram are the KV cache and
-   * the scratch.
+   * Bytes by place: `disk` are experts that are nowhere else. Of gpu and ram are the KV cache, the
+   * scratch and, if there is one, a draft model.
    */
-  readonly memory?: Readonly<Record<"gpu" | "ram" | "disk" | "kv" | "scratch", number>>;
+  readonly memory?: Readonly<Record<"gpu" | "ram" | "disk" | "kv" | "scratch", number>> & { readonly draft?: number };
 }
 
 /** Whether a chat template is known, by where prompts come from. */

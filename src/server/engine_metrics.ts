@@ -2,6 +2,7 @@
 
 import { Counter, Gauge, Registry } from "prom-client";
 import type { ChatMetrics } from "../engine/chat_api.ts";
+import { draftBytes } from "../engine/places.ts";
 import type { ServedModels } from "./served.ts";
 
 /** A value, or values by the value of the metric's own label. */
@@ -57,7 +58,7 @@ const DEFINITIONS: readonly Definition[] = [
     label: "kind",
     of: ({ memory, speculation }) => ({
       ...memory,
-      ...(speculation?.draft && { draft: bytesOf(speculation.draft.memory) }),
+      ...(speculation?.draft && { draft: draftBytes(speculation) }),
     }),
   },
   {
@@ -104,10 +105,6 @@ export function engineMetrics(models: ServedModels): Registry {
     }
   }
   return registry;
-}
-
-function bytesOf({ weights, kv, scratch }: ChatMetrics["memory"]): number {
-  return weights + kv + scratch;
 }
 
 function usesOf({ main }: NonNullable<ChatMetrics["experts"]>): { hit: number; miss: number } {

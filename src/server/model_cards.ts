@@ -4,7 +4,7 @@
 import type { Context } from "hono";
 import type { ChatMetrics } from "../engine/chat_api.ts";
 import type { ModelFacts, ModelView } from "../engine/model_view.ts";
-import { type Places, placesOf } from "../engine/places.ts";
+import { draftBytes, type Places, placesOf } from "../engine/places.ts";
 import { HttpError } from "./errors.ts";
 import { readJson } from "./json.ts";
 import { type ModelCard, stateOf } from "./served.ts";
@@ -24,7 +24,8 @@ interface Shown {
   readonly expires: string | null;
   /** Null where it is not loaded. */
   readonly facts: ModelFacts | null;
-  readonly memory: (Places & { readonly kv: number; readonly scratch: number }) | null;
+  /** Parts of it are the KV cache, scratch, and the draft model, where there is one. */
+  readonly memory: (Places & { readonly kv: number; readonly scratch: number; readonly draft?: number }) | null;
   /** Answers under way and waiting; tokens a second of the last seconds, of all answers. */
   readonly running: number;
   readonly queued: number;
@@ -55,9 +56,11 @@ function shownOf(card: ModelCard, { models, speed }: Service): Shown {
   };
 }
 
-function memoryOf({ head, stats }: ModelView, { memory }: ChatMetrics): Shown["memory"] {
+function memoryOf({ head, stats }: ModelView, { memory, speculation }: ChatMetrics): Shown["memory"] {
   const all = head.experts.reduce((sum, count) => sum + count, 0);
-  return { ...placesOf(head.main, all, stats()), kv: memory.kv, scratch: memory.scratch };
+  const { kv, scratch } = memory;
+  const draft = speculation?.draft && { draft: draftBytes(speculation) };
+  return { ...placesOf(head.main, all, stats()), kv, scratch, ...draft };
 }
 
 /** Begins to load a model; GET /hotset/models says how far it is. */

@@ -2,6 +2,7 @@
 // embeddings.
 
 import type { Context } from "hono";
+import { allBytes, draftBytes } from "../engine/places.ts";
 import { fieldsOf, type Json, required, wrong } from "./fields.ts";
 import { readJson } from "./json.ts";
 import { type ModelCard, stateOf } from "./served.ts";
@@ -29,10 +30,10 @@ const NEVER = "2318-01-01T00:00:00Z";
 export function ollamaLoaded(c: Context, { models }: Service): Response {
   const loaded = models.cards().flatMap((card) => {
     if (card.model === null) return [];
-    const { weights, kv, scratch } = card.model.metrics().memory;
+    const { memory, speculation } = card.model.metrics();
     const more = {
       expires_at: card.expires?.toISOString() ?? NEVER,
-      size_vram: weights + kv + scratch,
+      size_vram: allBytes(memory) + draftBytes(speculation),
       context_length: card.model.context,
     };
     return [{ ...listed(card), ...more }];

@@ -90,6 +90,13 @@ describe("a model with a draft model", () => {
     await Promise.all([collect(alone.generate([1, 5], { maxTokens: 4 })), answer(model, { temperature: 0 })]);
   });
 
+  it("gives it the precision of its keys and values", async () => {
+    const bytes = [];
+    for (const kv of ["f32", "q8"] as const)
+      bytes.push((await opened({ draft: tales, kv })).stats().speculation!.draft!.memory.kv);
+    expect(bytes[1]).toBeLessThan(bytes[0]! / 3);
+  });
+
   it("closes it with itself: no thread of either is left, and no file open", async () => {
     const counts = { threads: 0, files: 0 };
     const platform: Platform = {
@@ -130,7 +137,16 @@ describe("a model with a draft model", () => {
   it.each<[string, () => OpenOptions, new (...args: never[]) => Error, RegExp]>([
     ["with speculation off", () => ({ draft: tales, speculation: "off" }), RequestError, /draft nothing with specul/],
     ["while routes are traced", () => ({ draft: tales, onRoutes() {} }), RequestError, /while routes are traced/],
-    ["that is not there", () => ({ draft: "/nowhere/at/all" }), WeightsError, /\/nowhere\/at\/all/],
+    ["that is not there", () => ({ draft: "/nowhere/at/all" }), WeightsError, /^draft: \/nowhere\/at\/all: expected/],
+    [
+      "whose weights were cut off",
+      () => ({ draft: altered("model.safetensors", (text) => text.slice(0, 1000)) }),
+      WeightsError,
+      /^draft: .*model\.safetensors/,
+    ],
+    ["that is no weights", () => ({ draft: inRepo("package.json") }), WeightsError, /^draft: .*package\.json/],
+    ["without words", () => ({ draft: "synthetic:mixtral-8x7b?layers=1" }), RequestError, /^draft: .* no words; exp/],
+    ["too large for the budget", () => ({ draft: tales, ram: 20 * 2 ** 20 }), MemoryError, /^draft: .* is too small/],
     ["that fills the budget", () => ({ draft: tales, ram: 30 * 2 ** 20 }), MemoryError, /draft: .* smaller draft/],
     [
       "beside which there is no room",

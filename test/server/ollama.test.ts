@@ -214,6 +214,14 @@ describe("models and embeddings", () => {
     expect(show).toMatchObject({ details: {}, model_info: {}, capabilities: ["completion", "tools", "thinking"] });
   });
 
+  it("count the memory of a draft model", async () => {
+    const model = fakeModel();
+    const draft = { name: "small", weights: "q4", memory: { weights: 100, kv: 20, scratch: 3 } };
+    const metrics = () => ({ ...model.metrics(), speculation: { drafted: 0, accepted: 0, draft } });
+    const answer = await createApp({ ...model, metrics }).request("/api/ps");
+    expect(await answer.json()).toMatchObject({ models: [{ size_vram: 13 + 123 }] });
+  });
+
   it("embeds one text or several", async () => {
     const several = (await (await post("/api/embed", { input: ["a", "b"] })).json()) as { embeddings: number[][] };
     expect(several.embeddings.map((one) => one.length > 0)).toEqual([true, true]);

@@ -79,13 +79,14 @@ function stateText({ state, progress, reason, expires }: ModelFacts): string {
 }
 
 function Memory({ memory }: { readonly memory: NonNullable<ModelFacts["memory"]> }): JSX.Element {
-  const { gpu, ram, disk, kv, scratch } = memory;
+  const { gpu, ram, disk, kv, scratch, draft } = memory;
   const parts = [
     { name: "GPU memory", place: "gpu", bytes: gpu },
     { name: "RAM", place: "ram", bytes: ram },
     { name: "disk only (experts)", place: "disk", bytes: disk },
   ].filter(({ bytes }) => bytes > 0);
   const whole = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  const drafts = draft === undefined ? "" : `, ${bytesText(draft)} the draft model`;
   return (
     <section aria-label="Memory">
       <h3>Memory</h3>
@@ -101,7 +102,7 @@ function Memory({ memory }: { readonly memory: NonNullable<ModelFacts["memory"]>
           </li>
         ))}
       </ul>
-      <p class="quiet">{`Of it ${bytesText(kv)} are the KV cache, ${bytesText(scratch)} scratch.`}</p>
+      <p class="quiet">{`Of it ${bytesText(kv)} are the KV cache, ${bytesText(scratch)} scratch${drafts}.`}</p>
     </section>
   );
 }

@@ -150,9 +150,10 @@ function madeOf({ family, parameters, chat, ...facts }: Fields): Pick<ModelFacts
   };
 }
 
-function memoryOf({ gpu, ram, disk, kv, scratch }: Fields): Pick<ModelFacts, "memory"> {
+function memoryOf({ gpu, ram, disk, kv, scratch, draft }: Fields): Pick<ModelFacts, "memory"> {
   if (typeof ram !== "number") return {};
-  return { memory: { gpu: number(gpu), ram, disk: number(disk), kv: number(kv), scratch: number(scratch) } };
+  const parts = { kv: number(kv), scratch: number(scratch), ...(typeof draft === "number" && { draft }) };
+  return { memory: { gpu: number(gpu), ram, disk: number(disk), ...parts } };
 }
 
 /** The rules of /hotset/parameters, those that the page knows. */

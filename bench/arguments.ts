@@ -1,6 +1,7 @@
 // Options of the bench commands: whole numbers, lists of them, one of several words,
 // names of results.
 
+import { size } from "../src/cli/values.ts";
 import { RequestError } from "../src/errors.ts";
 import type { Precision } from "../src/index.ts";
 import { type Model, open } from "../src/index.ts";
@@ -29,17 +30,22 @@ export function openModel(flags: {
 }
 
 /**
- * Runs a command: 2 with its usage where `parse` throws, 1 with the message where `run` throws,
- * else what `run` returns.
+ * Runs a command with what `parse` makes of its arguments: 0 with its usage for --help, 2 with it
+ * where `parse` throws, 1 with the message where `run` throws, else what `run` returns.
  */
 export async function exitCode<Options>(
   usage: string,
-  parse: () => Options,
-  run: (options: Options) => Promise<number>,
+  args: readonly string[],
+  parse: (args: readonly string[]) => Options,
+  run: (options: Options) => number | Promise<number>,
 ): Promise<number> {
+  if (asksForHelp(args)) {
+    console.log(usage);
+    return 0;
+  }
   let options: Options;
   try {
-    options = parse();
+    options = parse(args);
   } catch (error) {
     console.error(`${(error as Error).message}\n${usage}`);
     return 2;
@@ -52,12 +58,25 @@ export async function exitCode<Options>(
   }
 }
 
+export function asksForHelp(args: readonly string[]): boolean {
+  return args.includes("--help") || args.includes("-h");
+}
+
 /** @throws RequestError naming the option unless `text` is a whole number of at least `min` */
 export function whole(option: string, text: string, min = 1): number {
   const value = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= min))
     throw new RequestError(`--${option}: expected a whole number of at least ${min}, found "${text}"`);
   return value;
+}
+
+/** "6GiB" in bytes. @throws RequestError naming the option */
+export function bytes(option: string, text: string): number {
+  try {
+    return size(text);
+  } catch (error) {
+    throw new RequestError(`--${option}: ${(error as Error).message}`);
+  }
 }
 
 /** "0,4096" as numbers; an empty text has none. @throws RequestError as whole() */

@@ -15,12 +15,12 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { size } from "../src/cli/values.ts";
+import { RequestError } from "../src/errors.ts";
 import { open } from "../src/index.ts";
 import { readArchitecture } from "../src/model/families/index.ts";
 import { toHalf } from "../src/tensor/half.ts";
 import { parseSynthetic } from "../src/weights/synthetic.ts";
-import { oneOf, whole } from "./arguments.ts";
+import { bytes, exitCode, oneOf, whole } from "./arguments.ts";
 import { forget } from "./memory_limit.ts";
 import { metadata } from "./peers/decoder_gguf.ts";
 import { type GgufTensor, TENSOR_TYPES, writeGguf } from "./peers/gguf.ts";
@@ -47,32 +47,36 @@ const SCALES: Readonly<Record<Quantized, readonly (readonly [at: number, scale: 
 /** Bytes of blocks made at once. */
 const PIECE = 4 * 2 ** 20;
 
-export async function coldCommand(args: readonly string[]): Promise<number> {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: {
-        layers: { type: "string", default: "4" },
-        type: { type: "string", default: "q4_k_m" },
-        ram: { type: "string", default: "12GiB" },
-        prompt: { type: "string", default: "32" },
-        repeats: { type: "string", default: "3" },
-      },
-      allowPositionals: true,
-    });
-    const [what, ...paths] = positionals;
-    if (what === "make" && paths.length === 1)
-      await make(paths[0]!, whole("layers", values.layers), oneOf("type", values.type, ["q4_k_m", "q8_0"]));
-    else if (what === "time" && paths.length > 0)
-      time(paths, size(values.ram), whole("prompt", values.prompt), whole("repeats", values.repeats));
-    else if (what === "once" && paths.length === 1)
-      console.log(JSON.stringify(await firstToken(paths[0]!, Number(values.ram), Number(values.prompt))));
-    else throw new Error(USAGE);
+export function coldCommand(args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, async (work) => {
+    await work();
     return 0;
-  } catch (error) {
-    console.error((error as Error).message);
-    return 1;
-  }
+  });
+}
+
+/** What the arguments ask for. */
+function parse(args: readonly string[]): () => void | Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: {
+      layers: { type: "string", default: "4" },
+      type: { type: "string", default: "q4_k_m" },
+      ram: { type: "string", default: "12GiB" },
+      prompt: { type: "string", default: "32" },
+      repeats: { type: "string", default: "3" },
+    },
+    allowPositionals: true,
+  });
+  const [what, ...paths] = positionals;
+  const layers = whole("layers", values.layers);
+  const type = oneOf("type", values.type, ["q4_k_m", "q8_0"]);
+  const [ram, prompt] = [bytes("ram", values.ram), whole("prompt", values.prompt)];
+  const repeats = whole("repeats", values.repeats);
+  if (what === "make" && paths.length === 1) return () => make(paths[0]!, layers, type);
+  if (what === "time" && paths.length > 0) return () => time(paths, ram, prompt, repeats);
+  if (what === "once" && paths.length === 1)
+    return async () => console.log(JSON.stringify(await firstToken(paths[0]!, ram, prompt)));
+  throw new RequestError('expected "make" and a file, or "time" and models');
 }
 
 async function make(path: string, layers: number, mixture: "q4_k_m" | "q8_0"): Promise<void> {

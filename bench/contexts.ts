@@ -70,7 +70,7 @@ interface Steps {
 
 /** Measures; returns the exit code. */
 export function contextsCommand(root: URL, args: readonly string[]): Promise<number> {
-  return exitCode(USAGE, parse.bind(null, args), async (options) => {
+  return exitCode(USAGE, args, parse, async (options) => {
     await run(root, args, options);
     return 0;
   });

@@ -6,7 +6,7 @@
 
 import { parseArgs } from "node:util";
 import type { Model } from "../src/index.ts";
-import { MODEL_OPTIONS, openModel } from "./arguments.ts";
+import { exitCode, MODEL_OPTIONS, openModel, whole, wholes } from "./arguments.ts";
 import { about, writeResult } from "./result.ts";
 import { percentile, Work } from "./work.ts";
 
@@ -97,8 +97,12 @@ function summary(clients: number, tally: Tally) {
 }
 
 /** Runs the command; returns the exit code. */
-export async function loadCommand(root: URL, args: readonly string[]): Promise<number> {
-  const { values: flags } = parseArgs({
+export function loadCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, (options) => measure(root, args, options));
+}
+
+function parse(args: readonly string[]) {
+  const { values } = parseArgs({
     args: [...args],
     options: {
       ...MODEL_OPTIONS,
@@ -108,12 +112,17 @@ export async function loadCommand(root: URL, args: readonly string[]): Promise<n
       tokens: { type: "string", default: "48" },
     },
   });
-  const counts = flags.clients.split(",").map(Number);
-  const [seconds, rounds, tokens] = [Number(flags.seconds), Number(flags.rounds), Number(flags.tokens)];
-  if (![...counts, seconds, rounds, tokens].every((n) => n > 0)) {
-    console.error(USAGE);
-    return 2;
-  }
+  return {
+    flags: values,
+    counts: wholes("clients", values.clients),
+    seconds: whole("seconds", values.seconds),
+    rounds: whole("rounds", values.rounds),
+    tokens: whole("tokens", values.tokens),
+  };
+}
+
+async function measure(root: URL, args: readonly string[], options: ReturnType<typeof parse>): Promise<number> {
+  const { flags, counts, seconds, rounds, tokens } = options;
   const model = await openModel(flags);
   try {
     const prompts = await makePrompts(model, 64, tokens);

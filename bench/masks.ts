@@ -13,6 +13,7 @@ import type { Grammar, Grammars } from "../src/grammar/types.ts";
 import { openTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
 import { randomFrom, randomText } from "../test/grammar/support.ts";
 import { memoryFiles } from "../test/weights/memory_files.ts";
+import { exitCode, oneOf, whole } from "./arguments.ts";
 import { type Case, OWN, suiteCases } from "./mask_cases.ts";
 import { about, writeResult } from "./result.ts";
 
@@ -120,8 +121,12 @@ function summary(vocabulary: string, tokens: number, rows: readonly Row[], refus
 }
 
 /** Runs the command; returns the exit code. */
-export async function masksCommand(root: URL, args: readonly string[]): Promise<number> {
-  const { values: flags } = parseArgs({
+export function masksCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, (options) => measureAll(root, args, options));
+}
+
+function parse(args: readonly string[]) {
+  const { values } = parseArgs({
     args: [...args],
     options: {
       vocabularies: { type: "string", default: "32k,200k" },
@@ -132,12 +137,16 @@ export async function masksCommand(root: URL, args: readonly string[]): Promise<
       name: { type: "string" },
     },
   });
-  const [texts, slowest] = [Number(flags.texts), Number(flags.slowest)];
-  const vocabularies = flags.vocabularies.split(",");
-  if (!(texts >= 1 && slowest >= 0) || vocabularies.some((one) => one !== "32k" && one !== "200k")) {
-    console.error(USAGE);
-    return 2;
-  }
+  return {
+    flags: values,
+    vocabularies: values.vocabularies.split(",").map((one) => oneOf("vocabularies", one, ["32k", "200k"])),
+    texts: whole("texts", values.texts),
+    slowest: whole("slowest", values.slowest, 0),
+  };
+}
+
+async function measureAll(root: URL, args: readonly string[], options: ReturnType<typeof parse>): Promise<number> {
+  const { flags, vocabularies, texts, slowest } = options;
   const drafts = flags.drafts.split(",").filter((draft) => draft !== "");
   const cases = [...OWN, ...drafts.flatMap((draft) => suiteCases(root, draft))];
   const chosen = cases.filter(({ name }) => name.includes(flags.only));

@@ -23,6 +23,10 @@ const FILES = {
   2: { limit: "memory.max", peak: "memory.peak", events: "memory.events" },
 } as const;
 
+/** A process that is killed gives its memory back first: at most so long, looked at so often. */
+const ENDING_MS = 5000;
+const LOOK_MS = 20;
+
 let made = 0;
 
 /**
@@ -41,19 +45,6 @@ export function memoryLimit(bytes: number, own = memoryGroup()): MemoryLimit | s
   } catch (error) {
     return `no control group can be made in ${above}: ${(error as Error).message}`;
   }
-  const remove = (): void => {
-    process.off("exit", remove);
-    try {
-      rmdirSync(folder);
-    } catch {} // the kernel removes it with its parent
-  };
-  process.once("exit", remove);
-  try {
-    writeFileSync(`${folder}/${files.limit}`, String(bytes));
-  } catch (error) {
-    remove();
-    return `the limit of ${folder} cannot be set: ${(error as Error).message}`;
-  }
   const read = (file: string): string => {
     try {
       return readFileSync(`${folder}/${file}`, "utf8");
@@ -61,6 +52,25 @@ export function memoryLimit(bytes: number, own = memoryGroup()): MemoryLimit | s
       return "";
     }
   };
+  const remove = (): void => {
+    process.off("exit", end);
+    try {
+      rmdirSync(folder);
+    } catch {} // the kernel removes it with its parent
+  };
+  /** Where this process ends first: a group can be removed when no process is in it any more. */
+  const end = (): void => {
+    for (let left = ENDING_MS; left > 0 && killAll(read("cgroup.procs")); left -= LOOK_MS)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_MS);
+    remove();
+  };
+  process.once("exit", end);
+  try {
+    writeFileSync(`${folder}/${files.limit}`, String(bytes));
+  } catch (error) {
+    remove();
+    return `the limit of ${folder} cannot be set: ${(error as Error).message}`;
+  }
   return {
     kind: version === 1 ? "cgroup v1" : "cgroup v2",
     before: ["sh", "-c", 'echo $$ > "$0" && exec "$@"', `${folder}/cgroup.procs`],
@@ -68,6 +78,16 @@ export function memoryLimit(bytes: number, own = memoryGroup()): MemoryLimit | s
     killed: () => /^oom_kill [1-9]/m.test(read(files.events)),
     remove,
   };
+}
+
+/** Kills processes by their ids, one a line; returns whether there were any. */
+function killAll(ids: string): boolean {
+  const found = ids.split("\n").filter((id) => id !== "");
+  for (const id of found)
+    try {
+      process.kill(Number(id), "SIGKILL");
+    } catch {} // it has ended
+  return found.length > 0;
 }
 
 /** Drops files from the page cache (coreutils' dd asks the kernel to). */

@@ -5,7 +5,7 @@
 
 import { parseArgs } from "node:util";
 import type { ChatModel } from "../src/index.ts";
-import { MODEL_OPTIONS, openModel } from "./arguments.ts";
+import { exitCode, MODEL_OPTIONS, openModel, whole } from "./arguments.ts";
 import { about, writeResult } from "./result.ts";
 import { percentile, Work } from "./work.ts";
 
@@ -52,8 +52,12 @@ async function run(chat: ChatModel, o: { long: number; tokens: number; seconds: 
 }
 
 /** Runs the command; returns the exit code. */
-export async function newcomersCommand(root: URL, args: readonly string[]): Promise<number> {
-  const { values: flags } = parseArgs({
+export function newcomersCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, (options) => measure(root, args, options));
+}
+
+function parse(args: readonly string[]) {
+  const { values } = parseArgs({
     args: [...args],
     options: {
       ...MODEL_OPTIONS,
@@ -63,16 +67,17 @@ export async function newcomersCommand(root: URL, args: readonly string[]): Prom
       rounds: { type: "string", default: "3" },
     },
   });
-  const [long, tokens, seconds, rounds] = [flags.long, flags.tokens, flags.seconds, flags.rounds].map(Number) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  if (![long, tokens, seconds, rounds].every((n) => n > 0)) {
-    console.error(USAGE);
-    return 2;
-  }
+  return {
+    flags: values,
+    long: whole("long", values.long),
+    tokens: whole("tokens", values.tokens),
+    seconds: whole("seconds", values.seconds),
+    rounds: whole("rounds", values.rounds),
+  };
+}
+
+async function measure(root: URL, args: readonly string[], options: ReturnType<typeof parse>): Promise<number> {
+  const { flags, long, tokens, seconds, rounds } = options;
   const model = await openModel(flags);
   try {
     const chat = model.serving({ parallel: long, queue: 256 });

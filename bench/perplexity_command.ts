@@ -4,41 +4,23 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { PACKABLE } from "../kernels/formats/index.ts";
+import { RequestError } from "../src/errors.ts";
 import { open } from "../src/index.ts";
 import { bindSources, readArchitecture } from "../src/model/families/index.ts";
 import { parametersOf } from "../src/model/footprint.ts";
 import { openFolder } from "../src/weights/folder.ts";
 import { nodeFolderOrFile } from "../src/weights/node_files.ts";
-import { oneOf, whole } from "./arguments.ts";
+import { exitCode, oneOf, whole } from "./arguments.ts";
 import { perplexityOf, WINDOWS, windowNll } from "./perplexity.ts";
 
 const USAGE = `usage: npm run bench -- perplexity <folder or GGUF file> ... --text <file> [--weights auto|q4|...]
          [--activations f32|int8] [--windows ${WINDOWS}] [--threads <count>]`;
 
 /** Prints a line a model; returns the exit code. */
-export async function perplexityCommand(args: readonly string[]): Promise<number> {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        text: { type: "string" },
-        weights: { type: "string", default: "auto" },
-        activations: { type: "string", default: "f32" },
-        windows: { type: "string", default: String(WINDOWS) },
-        threads: { type: "string" },
-      },
-    });
-    if (positionals.length === 0 || values.text === undefined) throw new Error("expected models and --text");
-    const text = readFileSync(values.text, "utf8");
-    const windows = whole("windows", values.windows);
-    const options = {
-      backend: "cpu",
-      weights: oneOf("weights", values.weights, ["auto", ...PACKABLE]),
-      activations: oneOf("activations", values.activations, ["f32", "int8"]),
-      ...(values.threads !== undefined && { threads: whole("threads", values.threads) }),
-    } as const;
-    for (const path of positionals) {
+export function perplexityCommand(args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, async ({ models, text: file, windows, options }) => {
+    const text = readFileSync(file, "utf8");
+    for (const path of models) {
       const model = await open(path, options);
       try {
         const show = (nll: readonly number[]) =>
@@ -52,10 +34,30 @@ export async function perplexityCommand(args: readonly string[]): Promise<number
       }
     }
     return 0;
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
+  });
+}
+
+function parse(args: readonly string[]) {
+  const { values, positionals: models } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      text: { type: "string" },
+      weights: { type: "string", default: "auto" },
+      activations: { type: "string", default: "f32" },
+      windows: { type: "string", default: String(WINDOWS) },
+      threads: { type: "string" },
+    },
+  });
+  const { text, threads } = values;
+  if (models.length === 0 || text === undefined) throw new RequestError("expected models and --text");
+  const options = {
+    backend: "cpu",
+    weights: oneOf("weights", values.weights, ["auto", ...PACKABLE]),
+    activations: oneOf("activations", values.activations, ["f32", "int8"]),
+    ...(threads !== undefined && { threads: whole("threads", threads) }),
+  } as const;
+  return { models, text, windows: whole("windows", values.windows), options };
 }
 
 /** Bits of all tensors of the files, padding included, for each of the model's parameters. */

@@ -7,7 +7,7 @@ import { PACKABLE, type PackableName } from "../kernels/formats/index.ts";
 import { variantInWords } from "../src/backend/webgpu/tuning/words.ts";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
-import { oneOf, resultName, whole, wholes } from "./arguments.ts";
+import { exitCode, oneOf, resultName, whole, wholes } from "./arguments.ts";
 import { decodeCase, parseCases, promptCase } from "./cases.ts";
 import { openSteps } from "./node_steps.ts";
 import { type KernelRow, type ProfileCase, type ProfileOptions, type ProfileReport, profile } from "./profile.ts";
@@ -19,14 +19,11 @@ const USAGE = `usage: npm run bench -- --profile [--model <folder or synthetic:.
          [--budget <seconds>] [--name <of the result> | --out <file>] [--json]`;
 
 /** Runs a profile as the arguments say; returns the exit code. */
-export async function profileCommand(root: URL, args: readonly string[]): Promise<number> {
-  let options: Parsed;
-  try {
-    options = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
+export function profileCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, (options) => run(root, args, options));
+}
+
+async function run(root: URL, args: readonly string[], options: Parsed): Promise<number> {
   const name = options.name ?? `${stamp(root)}-profile`;
   const head = { ...about(root, name, args), kind: "profile" };
   const result = (report: ProfileReport) => ({ ...head, report });

@@ -10,12 +10,13 @@ import { parseArgs } from "node:util";
 import { openNodeGpu } from "../src/backend/webgpu/device/node_gpu.ts";
 import type { BenchReport } from "../src/cli/bench.ts";
 import { formatBytes, formatRate, formatSeconds } from "../src/cli/output.ts";
-import { resultName, whole } from "./arguments.ts";
+import { asksForHelp, resultName, whole } from "./arguments.ts";
 import { coldCommand } from "./cold.ts";
 import { contextsCommand } from "./contexts.ts";
 import { expertsCommand } from "./experts/command.ts";
 import { formatsCommand } from "./formats_command.ts";
 import { isaCommand } from "./isa/command.ts";
+import { exitOnSignals } from "./leftovers.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
 import { newcomersCommand } from "./newcomers.ts";
@@ -132,23 +133,35 @@ function count(option: "threads" | "rounds" | "tokens", fallback: number, min = 
   return text === undefined ? fallback : checked(() => whole(option, text, min));
 }
 
-if (process.argv[2] === "experts") process.exit(await expertsCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "isa") process.exit(await isaCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "load") process.exit(await loadCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "newcomers") process.exit(await newcomersCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "formats") process.exit(await formatsCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "masks") process.exit(await masksCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "page") process.exit(await pageCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "contexts") process.exit(await contextsCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "cold") process.exit(await coldCommand(process.argv.slice(3)));
-if (process.argv[2] === "perplexity") process.exit(await perplexityCommand(process.argv.slice(3)));
-if (process.argv[2] === "residency") process.exit(await residencyCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "speculation") process.exit(await speculationCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "shapes") process.exit(await shapesCommand(root, process.argv.slice(3)));
-if (process.argv[2] === "tiers") process.exit(await tiersCommand(root, process.argv.slice(3)));
+const COMMANDS: Readonly<Record<string, (root: URL, args: readonly string[]) => Promise<number>>> = {
+  cold: (_, args) => coldCommand(args),
+  contexts: contextsCommand,
+  experts: expertsCommand,
+  formats: formatsCommand,
+  isa: isaCommand,
+  load: loadCommand,
+  masks: masksCommand,
+  newcomers: newcomersCommand,
+  page: pageCommand,
+  perplexity: (_, args) => perplexityCommand(args),
+  residency: residencyCommand,
+  shapes: shapesCommand,
+  speculation: speculationCommand,
+  tiers: tiersCommand,
+};
+
+const [word = "", ...rest] = process.argv.slice(2);
+if (Object.hasOwn(COMMANDS, word)) process.exit(await COMMANDS[word]!(root, rest));
 if (process.argv.includes("--profile")) process.exit(await profileCommand(root, process.argv.slice(2)));
 
+if (asksForHelp(process.argv)) {
+  console.log(USAGE);
+  process.exit(0);
+}
+
 const { values: flags, positionals: files } = options();
+if (files.length > 0 && flags.peer === undefined)
+  usageError(`expected a command (${Object.keys(COMMANDS).join(", ")}) or --peer, found "${files[0]}"`);
 for (const option of ["threads", "rounds"] as const)
   if (flags[option] !== undefined && flags.peer === undefined) usageError(`--${option}: goes with --peer only`);
 for (const option of ["prompts", "tokens"] as const)
@@ -164,8 +177,7 @@ const [threads, rounds] = [count("threads", 2), count("rounds", files.length > 0
 
 /** Ends the process with what a comparison returns. */
 async function compare(work: () => Promise<number>): Promise<never> {
-  // By default a signal ends the process without the "exit" event, and children would keep running.
-  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
+  exitOnSignals();
   const code = await work().catch((error: Error) => {
     console.error(error.message);
     return 1;

@@ -4,15 +4,15 @@
 // Each measurement is a process in a control group of its own, sides by turns. Where no group can
 // be made, hotset keeps to its budget and llama.cpp has no limit, which the result says.
 
-import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { statSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
-import { size } from "../src/cli/values.ts";
-import { exitCode, resultName, whole } from "./arguments.ts";
+import { RequestError } from "../src/errors.ts";
+import { bytes as bytesOf, exitCode, resultName, whole } from "./arguments.ts";
 import { barChart } from "./chart/bars.ts";
 import { captionOf, pictureOf } from "./chart/frame.ts";
+import { exitOnSignals, temporaryFolder } from "./leftovers.ts";
 import { forget, memoryLimit } from "./memory_limit.ts";
 import { median } from "./peers/compare.ts";
 import type { Timed } from "./peers/llama_model.ts";
@@ -76,7 +76,10 @@ export interface TiersRow {
 
 /** Measures; returns the exit code. */
 export function tiersCommand(root: URL, args: readonly string[]): Promise<number> {
-  return exitCode(USAGE, parse.bind(null, args), (options) => run(root, args, options));
+  return exitCode(USAGE, args, parse, (options) => {
+    exitOnSignals();
+    return run(root, args, options);
+  });
 }
 
 async function run(root: URL, args: readonly string[], options: Options): Promise<number> {
@@ -126,8 +129,8 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
   const budget = ram ?? (inside ? undefined : Math.floor(UNLIMITED_SHARE * limit));
   const positions = prompt + Math.max(warmUp, tokens) + 1;
   // Nothing that an earlier process has learned: rounds would differ.
-  const cache = mkdtempSync(join(tmpdir(), "hotset-tiers-"));
-  const before = [...(inside?.before ?? []), "env", `HOTSET_CACHE=${cache}`];
+  const cache = temporaryFolder("tiers");
+  const before = [...(inside?.before ?? []), "env", `HOTSET_CACHE=${cache.path}`];
   const task: TurnSide = { ...SIDES[name], package: folder, gguf: resolve(file), threads, positions, ram: budget };
   try {
     const side = await startSide(root, task, before);
@@ -150,7 +153,7 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
     return { side: name, round, peakBytes: inside?.peak() ?? null, error: killed ?? (error as Error).message };
   } finally {
     inside?.remove();
-    rmSync(cache, { recursive: true, force: true });
+    cache.remove();
   }
 }
 
@@ -226,12 +229,15 @@ function parse(args: readonly string[]): Options {
     },
   });
   const [file, ...more] = positionals;
-  if (file === undefined || more.length > 0) throw new Error("expected one GGUF file");
+  if (file === undefined || more.length > 0) throw new RequestError("expected one GGUF file");
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (!found?.isFile())
+    throw new RequestError(`${file}: expected a GGUF file, found ${found ? "a folder" : "nothing"}`);
   const sides = Object.keys(SIDES) as SideName[];
   return {
     file,
-    limit: limitOf(values.limit, statSync(file).size),
-    ram: values.ram === undefined ? undefined : size(values.ram),
+    limit: limitOf(values.limit, found.size),
+    ram: values.ram === undefined ? undefined : bytesOf("ram", values.ram),
     prompt: whole("prompt", values.prompt),
     warmUp: whole("warm-up", values["warm-up"]),
     tokens: whole("tokens", values.tokens),
@@ -243,7 +249,7 @@ function parse(args: readonly string[]): Options {
 }
 
 /** "50%" of a file's bytes, or a size as "3.5GB". @throws RequestError */
-export function limitOf(text: string, bytes: number): number {
+export function limitOf(text: string, whole: number): number {
   const percent = /^(\d{1,3})%$/.exec(text)?.[1];
-  return percent === undefined ? size(text) : Math.floor((Number(percent) / 100) * bytes);
+  return percent === undefined ? bytesOf("limit", text) : Math.floor((Number(percent) / 100) * whole);
 }

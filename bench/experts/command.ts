@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { RequestError } from "../../src/errors.ts";
 import { decodes, parseTrace, type Trace, traceHeader, traceLine } from "../../src/experts/trace.ts";
-import { resultName, wholes } from "../arguments.ts";
+import { exitCode, resultName, wholes } from "../arguments.ts";
 import { about } from "../result.ts";
 import { collectTraces } from "./collect.ts";
 import { figuresOf, type Means, type Metric, means, type PolicyFigures } from "./figures.ts";
@@ -21,23 +21,12 @@ const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3
 const LARGEST = 2 ** 28;
 
 /** Runs a replay, or collects traces; returns the exit code. */
-export async function expertsCommand(root: URL, args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  try {
+export function expertsCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, async (options) => {
     if (options.record) await recordAll(root, options);
     else replayAll(root, args, options);
     return 0;
-  } catch (error) {
-    if (!(error instanceof RequestError)) throw error;
-    console.error(error.message);
-    return 1;
-  }
+  });
 }
 
 interface Options {

@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
 import { ARITHMETICS } from "../../src/backend/webgpu/dispatch/shader.ts";
 import { TILES, type TileName } from "../../src/backend/webgpu/tuning/tiles.ts";
-import { oneOf, resultName, wholes } from "../arguments.ts";
+import { exitCode, oneOf, resultName, wholes } from "../arguments.ts";
 import { about } from "../result.ts";
 import { type JudgeOptions, judge, missing } from "./judge.ts";
 import { FAMILIES } from "./makers.ts";
@@ -24,14 +24,11 @@ interface Parsed extends Omit<JudgeOptions, "onCompiled"> {
 }
 
 /** Judges kernels as the arguments say; returns the exit code. */
-export async function isaCommand(root: URL, args: readonly string[]): Promise<number> {
-  let parsed: Parsed;
-  try {
-    parsed = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
+export function isaCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, (options) => run(root, args, options));
+}
+
+function run(root: URL, args: readonly string[], parsed: Parsed): number {
   const lacking = parsed.families.map(missing).find((what) => what !== null);
   if (lacking) {
     console.error(`isa: this machine lacks ${lacking}`);

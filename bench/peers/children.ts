@@ -1,6 +1,7 @@
 // Runs a measurement in a child process, which ends with this one.
 
 import { spawn } from "node:child_process";
+import { lastWords } from "./sides.ts";
 
 /** Timeout of one measurement. */
 const LIMIT_MS = 1_200_000;
@@ -29,7 +30,7 @@ export function runNode(cwd: URL, script: string, args: readonly string[]): Prom
       process.off("exit", kill);
       if (code === 0) resolve(JSON.parse(out.trim().split("\n").at(-1) ?? ""));
       else if (signal === "SIGKILL") reject(new Error(`killed, or timed out after ${LIMIT_MS / 1000} s`));
-      else reject(new Error(err.trim() || (signal ?? `exit code ${code}`)));
+      else reject(new Error(lastWords(err) || (signal ?? `exit code ${code}`)));
     });
   });
 }

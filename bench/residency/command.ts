@@ -1,14 +1,12 @@
 // `npm run bench -- residency`: decodes a model larger than its RAM budget on the CPU, with experts
 // kept and without, and measures the limits of disk, page cache and arithmetic.
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { size } from "../../src/cli/values.ts";
 import { RequestError } from "../../src/errors.ts";
-import { exitCode, resultName, whole } from "../arguments.ts";
+import { bytes, exitCode, resultName, whole } from "../arguments.ts";
+import { exitOnSignals, temporaryFolder } from "../leftovers.ts";
 import { runNode } from "../peers/children.ts";
 import { about, writeResult } from "../result.ts";
 import { type Bounds, bounds, median, rate } from "./bounds.ts";
@@ -31,13 +29,14 @@ interface Run<Report> {
 
 /** Takes the requested measurements; returns the exit code. */
 export function residencyCommand(root: URL, args: readonly string[]): Promise<number> {
-  return exitCode(USAGE, parse.bind(null, args), async (options) => {
-    const folder = mkdtempSync(join(tmpdir(), "hotset-residency-"));
+  return exitCode(USAGE, args, parse, async (options) => {
+    exitOnSignals();
+    const folder = temporaryFolder("residency");
     try {
-      await measure(root, args, options, join(folder, "reads.json"));
+      await measure(root, args, options, join(folder.path, "reads.json"));
       return 0;
     } finally {
-      rmSync(folder, { recursive: true });
+      folder.remove();
     }
   });
 }
@@ -150,7 +149,7 @@ function parse(args: readonly string[]): Options {
   const count = (option: "tokens" | "warm-up" | "prompt" | "repeats"): number => whole(option, values[option]);
   return {
     model,
-    ram: size(values.ram),
+    ram: bytes("ram", values.ram),
     tokens: count("tokens"),
     warmUp: count("warm-up"),
     prompt: count("prompt"),

@@ -3,9 +3,8 @@
 
 import { parseArgs } from "node:util";
 import { FORMATS, type FormatName } from "../../kernels/formats/index.ts";
-import { RequestError } from "../../src/errors.ts";
 import type { Arithmetic } from "../../src/tensor/format.ts";
-import { oneOf, resultName, whole, wholes } from "../arguments.ts";
+import { exitCode, oneOf, resultName, whole, wholes } from "../arguments.ts";
 import { onDevice } from "../kernel_trial.ts";
 import { about, writeResult } from "../result.ts";
 import { type CpuRates, cpuRates } from "./cpu.ts";
@@ -53,43 +52,34 @@ function parse(args: readonly string[]): Options {
 }
 
 /** Measures as the arguments say; returns the exit code. */
-export async function shapesCommand(root: URL, args: readonly string[]): Promise<number> {
-  let options: Options;
-  try {
-    options = parse(args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
+export function shapesCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, (options) => run(root, args, options));
+}
+
+async function run(root: URL, args: readonly string[], options: Options): Promise<number> {
   const { models, threads, rounds, adapter, name } = options;
   const format = FORMATS[options.format];
-  try {
-    const report = await onDevice(adapter, async (on) => {
-      const shapes = [];
-      for (const model of models)
-        shapes.push(
-          await withShape(model, async (shape) => {
-            const cpu: CpuRates[] = [];
-            for (const count of threads) cpu.push(await cpuRates(shape, format, count, rounds));
-            const webgpu = await new Shapes(on).measure(shape, format, ARITHMETICS, rounds);
-            const { E, K, D, F } = shape;
-            console.log(`${model}: ${K} of ${E} experts, ${D} columns and ${F}`);
-            for (const line of [...cpu.map(cpuLine), ...webgpu.map(gpuLine)]) console.log(`  ${line}`);
-            return { model, E, K, D, F, cpu, webgpu };
-          }),
-        );
-      return { adapter: on.name, format: format.name, rounds, shapes };
-    });
-    if (name !== undefined) {
-      writeResult(root, name, { ...about(root, name, ["shapes", ...args]), kind: "shapes", report });
-      console.log(`written to bench/results/${name}.json`);
-    }
-    return 0;
-  } catch (error) {
-    if (!(error instanceof RequestError)) throw error;
-    console.error(error.message);
-    return 1;
+  const report = await onDevice(adapter, async (on) => {
+    const shapes = [];
+    for (const model of models)
+      shapes.push(
+        await withShape(model, async (shape) => {
+          const cpu: CpuRates[] = [];
+          for (const count of threads) cpu.push(await cpuRates(shape, format, count, rounds));
+          const webgpu = await new Shapes(on).measure(shape, format, ARITHMETICS, rounds);
+          const { E, K, D, F } = shape;
+          console.log(`${model}: ${K} of ${E} experts, ${D} columns and ${F}`);
+          for (const line of [...cpu.map(cpuLine), ...webgpu.map(gpuLine)]) console.log(`  ${line}`);
+          return { model, E, K, D, F, cpu, webgpu };
+        }),
+      );
+    return { adapter: on.name, format: format.name, rounds, shapes };
+  });
+  if (name !== undefined) {
+    writeResult(root, name, { ...about(root, name, ["shapes", ...args]), kind: "shapes", report });
+    console.log(`written to bench/results/${name}.json`);
   }
+  return 0;
 }
 
 function cpuLine({ threads, wide, ofWide }: CpuRates): string {

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { RequestError } from "../../src/errors.ts";
-import { resultName, whole } from "../arguments.ts";
+import { exitCode, resultName, whole } from "../arguments.ts";
+import { exitOnSignals } from "../leftovers.ts";
 import { runNode } from "../peers/children.ts";
 import { median } from "../residency/bounds.ts";
 import { about, stamp, writeResult } from "../result.ts";
@@ -29,42 +30,37 @@ interface Summary extends Pick<Row, "name" | "kind"> {
 }
 
 /** Takes the measurements; returns the exit code. */
-export async function speculationCommand(root: URL, args: readonly string[]): Promise<number> {
-  let parsed: ReturnType<typeof parse>;
-  try {
-    parsed = parse(root, args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  const { task, way, repeats, name } = parsed;
-  const script = fileURLToPath(new URL("dist/bench/speculation/child.js", root));
-  try {
-    const runs: { readonly off: Row[]; readonly on: Row[] }[] = [];
-    for (let repeat = 0; repeat < repeats; repeat++) {
-      const ways = repeat % 2 === 0 ? ["off", way] : [way, "off"]; // what changes on the machine meets both
-      const rows = new Map<string, Row[]>();
-      for (const one of ways)
-        rows.set(one, (await runNode(root, script, [JSON.stringify({ ...task, way: one })])) as Row[]);
-      runs.push({ off: rows.get("off")!, on: rows.get(way)! });
-    }
-    const summaries = runs[0]!.off.map((_, at) => summary(runs, at));
-    for (const row of summaries) console.log(line(row));
-    const of = (kind: Row["kind"]): number[] => summaries.filter((row) => row.kind === kind).map(({ ratio }) => ratio);
-    const least = Math.min(...of("usual"));
-    console.log(
-      `medians: copied ${median(of("copied")).toFixed(2)}, repeated ${median(of("repeated")).toFixed(2)}; of usual texts the least ${least.toFixed(2)}`,
-    );
-    const said = args.map((arg) => (arg.includes("/") ? basename(arg) : arg));
-    const head = about(root, name, ["speculation", ...said]);
-    const what = { ...task, model: basename(task.model), way: basename(way) };
-    writeResult(root, name, { ...head, kind: "speculation", ...what, repeats, summaries, runs });
-    console.log(`written to bench/results/${name}.json`);
+export function speculationCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse.bind(null, root), async (options) => {
+    exitOnSignals();
+    await run(root, args, options);
     return 0;
-  } catch (error) {
-    console.error((error as Error).message);
-    return 1;
+  });
+}
+
+async function run(root: URL, args: readonly string[], options: ReturnType<typeof parse>): Promise<void> {
+  const { task, way, repeats, name } = options;
+  const script = fileURLToPath(new URL("dist/bench/speculation/child.js", root));
+  const runs: { readonly off: Row[]; readonly on: Row[] }[] = [];
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    const ways = repeat % 2 === 0 ? ["off", way] : [way, "off"]; // what changes on the machine meets both
+    const rows = new Map<string, Row[]>();
+    for (const one of ways)
+      rows.set(one, (await runNode(root, script, [JSON.stringify({ ...task, way: one })])) as Row[]);
+    runs.push({ off: rows.get("off")!, on: rows.get(way)! });
   }
+  const summaries = runs[0]!.off.map((_, at) => summary(runs, at));
+  for (const row of summaries) console.log(line(row));
+  const of = (kind: Row["kind"]): number[] => summaries.filter((row) => row.kind === kind).map(({ ratio }) => ratio);
+  const least = Math.min(...of("usual"));
+  console.log(
+    `medians: copied ${median(of("copied")).toFixed(2)}, repeated ${median(of("repeated")).toFixed(2)}; of usual texts the least ${least.toFixed(2)}`,
+  );
+  const said = args.map((arg) => (arg.includes("/") ? basename(arg) : arg));
+  const head = about(root, name, ["speculation", ...said]);
+  const what = { ...task, model: basename(task.model), way: basename(way) };
+  writeResult(root, name, { ...head, kind: "speculation", ...what, repeats, summaries, runs });
+  console.log(`written to bench/results/${name}.json`);
 }
 
 /** @throws Error where a text's tokens differ */

@@ -1,5 +1,6 @@
 // A folder whose reads are recorded.
 
+import type { Bypass } from "../../src/tensor/types.ts";
 import type { Files } from "../../src/weights/files.ts";
 import type { Read } from "./types.ts";
 
@@ -27,9 +28,9 @@ export class WatchedFiles implements Files {
     return this.#files.size(name);
   }
 
-  async read(name: string, offset: number, into: Uint8Array, asked = false): Promise<void> {
-    const bypass = asked && this.#bypass;
-    this.reads.push([name, offset, into.length, bypass]);
+  async read(name: string, offset: number, into: Uint8Array, asked: Bypass = false): Promise<void> {
+    const bypass = this.#bypass && asked;
+    this.reads.push([name, offset, into.length, bypass !== false]);
     this.inFlight = Math.max(this.inFlight, ++this.#now);
     try {
       await this.#files.read(name, offset, into, bypass);

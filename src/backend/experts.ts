@@ -24,6 +24,17 @@ export interface HostRule {
   readonly down: Float32Array | null; // [D]: the bias of w2
 }
 
+/** How an expert is read that is converted. */
+export interface ConvertHow {
+  readonly signal?: AbortSignal | undefined;
+  /** Reads blocks of a file past the page cache, if possible. */
+  readonly bypass?: boolean;
+  /** Of experts in blocks: what lies in the working memory of one lane does not disturb another. */
+  readonly lane?: 0 | 1;
+  /** Of experts in blocks: called when the last of them was asked for, so that the disk is free. */
+  readonly asked?: (() => void) | undefined;
+}
+
 /** Equal slots in host memory, each for an expert's record, and the CPU's arithmetic on them. */
 export interface HostExperts {
   readonly shape: ExpertShape;
@@ -33,11 +44,11 @@ export interface HostExperts {
   /** The bytes of a slot [recordBytes], to read a record into or to upload it from. */
   slot(slot: number): Uint8Array;
   /**
-   * Converts an expert that is not stored as a record into a slot. One at a time.
-   * @param bypass reads blocks of a file past the page cache, if possible
+   * Converts an expert that is not stored as a record into a slot. One at a time, or two of
+   * experts in blocks of the slots' formats, in lanes of their own.
    * @throws WeightsError, the signal's reason
    */
-  convert(source: ExpertSource, slot: number, signal?: AbortSignal, bypass?: boolean): Promise<void>;
+  convert(source: ExpertSource, slot: number, how?: ConvertHow): Promise<void>;
   /**
    * y [T, D] += share * w2(silu(w1 x) * (w3 x)) for rows `tokens` [n] of x [T, D], on all threads;
    * returns when done. @param order [D] of the inputs of w1 and w3, if they are not x as it is

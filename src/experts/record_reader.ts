@@ -25,29 +25,60 @@ export interface Spill {
   close(): Promise<void>;
 }
 
+/** What a conversion is told of those beside it. */
+interface Beside {
+  readonly lane: 0 | 1;
+  readonly asked: () => void;
+}
+
+interface Conversion {
+  readonly how: ReadHow;
+  /** Whether its working memory is apart from another one's that is alike. */
+  readonly apart: boolean;
+  readonly start: (beside: Beside) => Promise<void>;
+}
+
 /**
- * Conversions of a host's records, one at a time: each uses all threads, and the same working
- * memory, whichever tier it is for. Those that a step waits for go first.
+ * Conversions of a host's records, one after the other: each uses all threads, and the same working
+ * memory, whichever tier it is for. Those that a step waits for go first. Of experts in blocks the
+ * next one begins to read when the one before has no more to ask for: the disk is never idle.
  */
 export class Conversions {
-  readonly #waiting: { readonly how: ReadHow; readonly start: () => Promise<void> }[] = []; // oldest first
-  #busy = false;
+  readonly #waiting: Conversion[] = []; // oldest first
+  /** Those that have begun, by lane. */
+  readonly #lanes: [Conversion | null, Conversion | null] = [null, null];
+  /** Whether the one that began last still has to ask for blocks. */
+  #asking = false;
 
   /** @throws errors of `convert` */
-  inTurn(how: ReadHow, convert: () => Promise<void>): Promise<void> {
+  inTurn(how: ReadHow, apart: boolean, convert: (beside: Beside) => Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ how, start: () => convert().then(resolve, reject) });
-      if (!this.#busy) void this.#work();
+      this.#waiting.push({ how, apart, start: (beside) => convert(beside).then(resolve, reject) });
+      this.#next();
     });
   }
 
-  async #work(): Promise<void> {
-    this.#busy = true;
-    while (this.#waiting.length > 0) {
-      const urgent = this.#waiting.findIndex(({ how }) => how.urgent());
-      await this.#waiting.splice(Math.max(0, urgent), 1)[0]!.start();
-    }
-    this.#busy = false;
+  #next(): void {
+    if (this.#asking) return;
+    const next = this.#waiting.find(({ how }) => how.urgent()) ?? this.#waiting[0];
+    const running = this.#lanes.filter((one) => one !== null);
+    if (!next || running.length === 2 || running.some(({ apart }) => !apart || !next.apart)) return;
+    this.#waiting.splice(this.#waiting.indexOf(next), 1);
+    const lane = this.#lanes[0] === null ? 0 : 1;
+    this.#lanes[lane] = next;
+    this.#asking = true;
+    let asking = true; // it alone asks
+    const asked = (): void => {
+      if (!asking) return;
+      asking = false;
+      this.#asking = false;
+      this.#next();
+    };
+    void next.start({ lane, asked }).then(() => {
+      this.#lanes[lane] = null;
+      asked();
+      this.#next();
+    });
   }
 }
 
@@ -73,10 +104,11 @@ export function recordReader(
     const { up, down } = experts.shape;
     if (record?.up === up && record.down === down) return pieces.read(record, experts.slot(slot), how);
     if (spill && spilled.has(index)) return spill.read(index, experts.slot(slot));
-    await conversions.inTurn(how, async () => {
+    const inBlocks = isInBlocks(source, up, down);
+    await conversions.inTurn(how, inBlocks, async (beside) => {
       how.signal.throwIfAborted();
-      await experts.convert(source, slot, how.signal, how.bypass);
-      if (!isInBlocks(source, up, down) && (await spill?.write(index, experts.slot(slot)))) spilled.add(index);
+      await experts.convert(source, slot, { signal: how.signal, bypass: how.bypass, ...beside });
+      if (!inBlocks && (await spill?.write(index, experts.slot(slot)))) spilled.add(index);
     });
   };
 }

@@ -19,6 +19,7 @@ export function biased(matrix: MatrixSource, bias: MatrixSource): MatrixSource {
     readRows: (first, count, into) => matrix.readRows(first, count, into),
     ...(matrix.readPlanes && { readPlanes: matrix.readPlanes.bind(matrix) }),
     ...(matrix.readBlocks && { readBlocks: matrix.readBlocks.bind(matrix) }),
+    ...(matrix.blocksAt && { blocksAt: matrix.blocksAt.bind(matrix) }),
     ...(matrix.settle && { settle: async () => biased(await matrix.settle!(), bias) }),
   };
 }

@@ -127,5 +127,6 @@ function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
     readRows: (first, count, into) => source.readRows(first, count, into),
     ...(source.readPlanes && { readPlanes: source.readPlanes.bind(source) }),
     ...(source.readBlocks && { readBlocks: source.readBlocks.bind(source) }),
+    ...(source.blocksAt && { blocksAt: source.blocksAt.bind(source) }),
   };
 }

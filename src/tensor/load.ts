@@ -15,14 +15,14 @@ import {
   splitRows,
 } from "./format.ts";
 import { weave } from "./panels.ts";
-import { recordLayout } from "./record.ts";
+import { RECORD_ALIGN, recordLayout } from "./record.ts";
 import { storedPart } from "./stored.ts";
 import type { ExpertSource, MatrixSource, StoredPanels } from "./types.ts";
 
 /** The most bytes of stored panels to read at once. */
 const STORED_PIECE = 16 * 2 ** 20;
-/** The most bytes of blocks in a piece. */
-const BLOCKS_PIECE = 4 * 2 ** 20;
+/** The most bytes of blocks in a piece: a disk is quicker with long reads. */
+const BLOCKS_PIECE = 8 * 2 ** 20;
 
 /** The sources of a packed matrix. */
 export interface PanelSource {
@@ -96,7 +96,7 @@ export interface Blocks {
 export interface PanelWork {
   /** The most bytes of f32 rows at once. */
   readonly pieceBytes: number;
-  /** The most bytes of blocks that are read ahead. */
+  /** The most bytes of blocks at once: a piece that is split, and those that are read ahead. */
   readonly aheadBytes: number;
   /** Memory aligned to 16 bytes; may be the same at every call with this name. */
   memory(name: string, bytes: number): Uint8Array;
@@ -140,7 +140,7 @@ export function plainWork(pieceBytes = 16 * 2 ** 20): PanelWork {
   const kept = new Map<string, Uint8Array>();
   return {
     pieceBytes,
-    aheadBytes: 2 * BLOCKS_PIECE,
+    aheadBytes: 3 * BLOCKS_PIECE,
     memory(name, bytes) {
       const found = kept.get(name);
       if (found && found.length >= bytes) return found.subarray(0, bytes);
@@ -179,13 +179,18 @@ export interface PanelTarget {
   done?(row: number, count: number, planes: readonly Uint8Array[]): Promise<void> | void;
 }
 
+/** Whether panels are made of blocks. */
+export function splitsBlocks({ layout, alternate, stored }: PanelSource): boolean {
+  return stored === null && alternate.every((matrix) => holdsBlocks(matrix, layout.format));
+}
+
 /** Rows of a piece, whole panels of every matrix. */
-export function pieceRows({ layout, alternate }: PanelSource, { pieceBytes }: PanelWork): number {
+export function pieceRows(source: PanelSource, { pieceBytes }: PanelWork): number {
+  const { layout, alternate } = source;
   const { format, cols } = layout;
-  const blocks = alternate.every((source) => holdsBlocks(source, format));
-  const [most, rowBytes] = blocks
+  const [most, rowBytes] = splitsBlocks(source)
     ? [
-        Math.min(BLOCKS_PIECE / alternate.length, pieceBytes),
+        Math.min(BLOCKS_PIECE, 2 * pieceBytes) / alternate.length,
         Math.max(...alternate.map(({ ggml }) => rowBlocks(format, ggml!, cols))),
       ]
     : [pieceBytes, 4 * cols];
@@ -202,15 +207,16 @@ export async function loadPanels(
   source: PanelSource,
   work: PanelWork,
   target: PanelTarget,
-  { first = 0, rows = source.rows - first, signal, bypass = false }: LoadRange = {},
+  { first = 0, rows = source.rows - first, signal, bypass = false, ahead: given }: LoadRange = {},
 ): Promise<void> {
-  const { layout, stored, alternate } = source;
+  const { layout, stored } = source;
   const largest = Math.max(...layout.planes.map(({ rowBytes }) => rowBytes));
   const piece = stored
     ? Math.max(1, Math.floor(STORED_PIECE / (largest * PANEL_ROWS))) * PANEL_ROWS
     : pieceRows(source, work);
-  const blocks = alternate.every((matrix) => holdsBlocks(matrix, layout.format));
-  const ahead = blocks && !stored ? new BlocksAhead(source, work, { first, rows, piece, signal, bypass }) : null;
+  const blocks = splitsBlocks(source);
+  const own = blocks && !given ? new BlocksAhead([{ source, first, rows }], work, { signal, bypass }) : null;
+  const ahead = blocks ? (given ?? own) : null;
   try {
     for (let row = first; row < first + rows; row += piece) {
       signal?.throwIfAborted();
@@ -223,49 +229,76 @@ export async function loadPanels(
       await target.done?.(row, count, planes);
     }
   } finally {
-    await ahead?.end();
+    await own?.end();
   }
 }
 
-export interface LoadRange {
-  readonly first?: number;
-  readonly rows?: number;
+interface HowToRead {
   readonly signal?: AbortSignal | undefined;
-  /** Read past the page cache, if possible. */
+  /** Past the page cache, if possible. */
   readonly bypass?: boolean;
 }
 
-interface BlocksRange extends LoadRange {
-  readonly first: number;
-  readonly rows: number;
-  /** Rows of a piece. */
-  readonly piece: number;
+export interface LoadRange extends HowToRead {
+  readonly first?: number;
+  readonly rows?: number;
+  /** What reads the blocks of these rows next, if not this call itself; the caller ends it. */
+  readonly ahead?: BlocksAhead | undefined;
 }
 
-/** Reads the blocks of the next pieces while a piece is split. */
-class BlocksAhead {
-  readonly #source: PanelSource;
+/** Rows of a source. */
+interface Range {
+  readonly source: PanelSource;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** Reads of one piece that was asked for: the blocks of each matrix. */
+type Read = Promise<Uint8Array[]>;
+
+/**
+ * Reads the blocks of the next pieces while a piece is split, of one source after the other: the
+ * disk has work while the last pieces of the first are split.
+ */
+export class BlocksAhead {
   readonly #work: PanelWork;
-  readonly #range: BlocksRange;
-  /** Oldest first; the blocks of each matrix. */
-  readonly #reads: Promise<Uint8Array[]>[] = [];
+  readonly #how: HowToRead;
+  readonly #lane: number;
+  readonly #asked: (() => void) | undefined;
+  /** Pieces that were not asked for, in order. */
+  readonly #pieces: Iterator<Range, undefined>;
+  #coming: Range | undefined;
+  /** Oldest first. */
+  readonly #reads: Read[] = [];
   #begun = 0; // pieces
 
-  constructor(source: PanelSource, work: PanelWork, range: BlocksRange) {
-    this.#source = source;
+  /**
+   * @param ranges of sources that splitsBlocks()
+   * @param lane a number of its own for each that reads at the same time
+   * @param asked called when the last piece was asked for
+   */
+  constructor(
+    ranges: readonly Range[],
+    work: PanelWork,
+    { lane = 0, asked, ...how }: HowToRead & { readonly lane?: number; readonly asked?: (() => void) | undefined },
+  ) {
     this.#work = work;
-    this.#range = range;
+    this.#how = how;
+    this.#lane = lane;
+    this.#asked = asked;
+    this.#pieces = piecesOf(ranges, work);
+    this.#coming = this.#pieces.next().value;
   }
 
   /** The blocks of the next piece; they stay until the next call. */
-  next(): Promise<Uint8Array[]> {
-    const { first, rows, piece } = this.#range;
-    const ahead = Math.floor(this.#work.aheadBytes / BLOCKS_PIECE);
-    while (this.#reads.length < ahead && this.#begun * piece < rows) {
-      const row = this.#begun * piece;
-      const read = this.#read(first + row, Math.min(piece, rows - row), this.#begun++ % (ahead + 1));
+  next(): Read {
+    const places = Math.max(2, Math.floor(this.#work.aheadBytes / BLOCKS_PIECE));
+    while (this.#coming !== undefined && this.#reads.length < places) {
+      const read = this.#read(this.#coming, this.#begun++ % places);
       read.catch(() => {}); // reported when its turn comes
       this.#reads.push(read);
+      this.#coming = this.#pieces.next().value;
+      if (this.#coming === undefined) this.#asked?.();
     }
     return this.#reads.shift()!;
   }
@@ -275,19 +308,39 @@ class BlocksAhead {
     await Promise.allSettled(this.#reads);
   }
 
-  #read(row: number, count: number, place: number): Promise<Uint8Array[]> {
-    const { layout, alternate } = this.#source;
+  #read({ source: { layout, alternate }, first, rows: count }: Range, place: number): Read {
     const n = count / alternate.length;
+    const { signal, bypass = false } = this.#how;
     return Promise.all(
       alternate.map(async (matrix, side) => {
+        const row = first / alternate.length;
         const bytes = n * rowBlocks(layout.format, matrix.ggml!, layout.cols);
-        const into = this.#work.memory(`blocks ${place} ${side}`, bytes);
-        const { signal, bypass } = this.#range;
-        await matrix.readBlocks!(row / alternate.length, n, into, signal, bypass);
+        const at = bypass ? (matrix.blocksAt?.(row) ?? null) : null;
+        const name = `blocks ${this.#lane} ${place} ${side}`;
+        const into = this.#memory(name, bytes, at === null ? null : at % RECORD_ALIGN);
+        await matrix.readBlocks!(row, n, into, signal, at === null ? bypass : "pages");
         return into;
       }),
     );
   }
+
+  /** Memory of so many bytes that begins `skipped` bytes behind a page's begin, in whole pages. */
+  #memory(name: string, bytes: number, skipped: number | null): Uint8Array {
+    if (skipped === null) return this.#work.memory(name, bytes);
+    const whole = this.#work.memory(name, bytes + 3 * RECORD_ALIGN);
+    const begin = (RECORD_ALIGN - (whole.byteOffset % RECORD_ALIGN)) % RECORD_ALIGN;
+    return whole.subarray(begin + skipped, begin + skipped + bytes);
+  }
+}
+
+/** The pieces of ranges, in order. */
+function* piecesOf(ranges: readonly Range[], work: PanelWork): Generator<Range, undefined> {
+  for (const { source, first, rows } of ranges) {
+    const piece = pieceRows(source, work);
+    for (let row = first; row < first + rows; row += piece)
+      yield { source, first: row, rows: Math.min(piece, first + rows - row) };
+  }
+  return undefined;
 }
 
 async function makePanels(

@@ -20,15 +20,22 @@ export interface Vector {
   readonly bytes: number;
 }
 
+/**
+ * Whether a read goes past the page cache, if possible: best where the offsets in the file and in
+ * memory are multiples of a page, else through a copy. "pages": the offsets are the same distance
+ * from a page's begin, and the rest of the pages of memory that the read begins and ends in may be
+ * overwritten, so that no copy is needed.
+ */
+export type Bypass = boolean | "pages";
+
 /** The bytes of a stored tensor. */
 export interface StoredBytes {
   readonly bytes: number;
   /**
    * Fills `into` from byte `offset`.
-   * @param bypass past the page cache, if possible
    * @throws WeightsError if the file cannot be read or is too short; the signal's reason
    */
-  read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
+  read(offset: number, into: Uint8Array, signal?: AbortSignal, bypass?: Bypass): Promise<void>;
 }
 
 /** A tensor as its file holds it. */
@@ -77,9 +84,13 @@ export interface MatrixSource {
   readonly ggml?: GgmlType;
   /**
    * The same rows as the file holds them, row after row, rowBlocks() bytes each. With `ggml`.
-   * @param bypass past the page cache, if possible
    */
-  readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal, bypass?: boolean): Promise<void>;
+  readBlocks?(first: number, count: number, into: Uint8Array, signal?: AbortSignal, bypass?: Bypass): Promise<void>;
+  /**
+   * The byte of its file at which the blocks of row `first` begin, if the rows lie there in order;
+   * else null. Only how a read is best aligned depends on it.
+   */
+  blocksAt?(first: number): number | null;
   /** The bytes of a matrix that is stored in panels. */
   readonly panels?: StoredPanels;
   /**

@@ -1,6 +1,7 @@
 // The interface of a folder, so that the same reader works on a disk, in a browser and in tests.
 
 import { WeightsError } from "../errors.ts";
+import type { Bypass } from "../tensor/types.ts";
 
 /** Alignment of reads past the page cache: the largest that any disk needs. */
 export const DISK_PAGE = 4096;
@@ -17,11 +18,9 @@ export interface Files {
   size(name: string): Promise<number | null>;
   /**
    * Fills `into` from byte `offset` of the file.
-   * @param bypass past the page cache if possible: best where the offsets in the file and in memory
-   * are multiples of a page, else through a copy
    * @throws WeightsError, naming the file and byte, if the file ends before that.
    */
-  read(name: string, offset: number, into: Uint8Array, bypass?: boolean): Promise<void>;
+  read(name: string, offset: number, into: Uint8Array, bypass?: Bypass): Promise<void>;
   /**
    * Reads a small file whole, or returns null if it does not exist. Present if that is cheaper than
    * asking for the size first.

@@ -4,6 +4,7 @@ import { constants, type Dirent } from "node:fs";
 import { type FileHandle, lstat, open, readdir, readlink, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { WeightsError } from "../errors.ts";
+import type { Bypass } from "../tensor/types.ts";
 import { DISK_PAGE, type Files, isPlainPath, type Opened } from "./files.ts";
 import { DirectReader } from "./node_direct.ts";
 
@@ -137,8 +138,8 @@ class DiskFiles implements Files {
     return found.size;
   }
 
-  async read(name: string, offset: number, into: Uint8Array, bypass = false): Promise<void> {
-    if (bypass && (await this.#readDirect(name, offset, into))) return;
+  async read(name: string, offset: number, into: Uint8Array, bypass: Bypass = false): Promise<void> {
+    if (bypass && (await this.#readDirect(name, offset, into, bypass === "pages"))) return;
     const handle = await this.#handle(name);
     for (let done = 0; done < into.length; ) {
       const size = Math.min(MAX_READ, into.length - done);
@@ -156,9 +157,12 @@ class DiskFiles implements Files {
   }
 
   /** Reads past the page cache; false if that fails: `into` may then hold anything. */
-  async #readDirect(name: string, offset: number, into: Uint8Array): Promise<boolean> {
-    const aligned = [offset, into.length, into.byteOffset].every((at) => at % DISK_PAGE === 0);
+  async #readDirect(name: string, offset: number, into: Uint8Array, pages: boolean): Promise<boolean> {
     if (DIRECT === undefined || into.length > MAX_READ) return false;
+    const around = pages ? pagesAround(offset, into) : null;
+    const whole = around ?? into;
+    const begin = offset - (into.byteOffset - whole.byteOffset);
+    const aligned = [begin, whole.length, whole.byteOffset].every((at) => at % DISK_PAGE === 0);
     if (!aligned && !this.#unaligned.takes(into.length)) return false;
     let handle = this.#direct.get(name);
     if (handle === undefined) {
@@ -168,8 +172,9 @@ class DiskFiles implements Files {
     // If anything fails here, a normal read follows, which works or throws a good error.
     const opened = await handle;
     if (!aligned) return opened !== null && this.#unaligned.read(opened, offset, into);
-    const result = await opened?.read(into, 0, into.length, offset).catch(() => null);
-    return result?.bytesRead === into.length;
+    const result = await opened?.read(whole, 0, whole.length, begin).catch(() => null);
+    // At the end of a file the last page is not whole.
+    return (result?.bytesRead ?? 0) >= offset - begin + into.length;
   }
 
   async close(): Promise<void> {
@@ -204,4 +209,13 @@ class DiskFiles implements Files {
       );
     return join(this.#folder, name);
   }
+}
+
+/** The pages of memory that hold `into`; null if they do not begin where those of the file do. */
+function pagesAround(offset: number, { buffer, byteOffset, length }: Uint8Array): Uint8Array | null {
+  const skipped = offset % DISK_PAGE;
+  if (byteOffset % DISK_PAGE !== skipped) return null;
+  const bytes = Math.ceil((skipped + length) / DISK_PAGE) * DISK_PAGE;
+  const begin = byteOffset - skipped;
+  return begin + bytes <= buffer.byteLength ? new Uint8Array(buffer, begin, bytes) : null;
 }

@@ -113,6 +113,41 @@ describe("records that have to be packed", () => {
     expect(packed).toEqual(["1", "1"]);
   });
 
+  it("are read from blocks one after the other, the next from when the one before has asked for all", async () => {
+    const conversions = new Conversions();
+    const running: { name: string; lane: number; asked: () => void; end: (error?: Error) => void }[] = [];
+    const how: ReadHow = { signal: new AbortController().signal, urgent: () => true, bypass: false };
+    const reads = ["0", "1", "2"].map((name) =>
+      conversions.inTurn(how, true, (beside) => {
+        return new Promise((resolve, reject) => {
+          running.push({ name, ...beside, end: (error) => (error ? reject(error) : resolve()) });
+        });
+      }),
+    );
+    const settled = () => new Promise((resolve) => setImmediate(resolve));
+    expect(running.map(({ name, lane }) => [name, lane])).toEqual([["0", 0]]);
+    running[0]!.asked();
+    running[0]!.asked(); // once more says nothing of the next one
+    await settled();
+    expect(running.map(({ name, lane }) => [name, lane])).toEqual([
+      ["0", 0],
+      ["1", 1],
+    ]);
+    running[1]!.asked();
+    await settled();
+    expect(running.length).toBe(2); // there are two lanes
+    running[0]!.end();
+    await settled();
+    expect(running.at(-1)).toMatchObject({ name: "2", lane: 0 });
+    running[1]!.end(new Error("a short file"));
+    running[2]!.end();
+    expect((await Promise.allSettled(reads)).map(({ status }) => status)).toEqual([
+      "fulfilled",
+      "rejected",
+      "fulfilled",
+    ]);
+  });
+
   it("are packed again if there is no place to keep them", async () => {
     const folder = temporary();
     const file = join(folder, "no folder");

@@ -6,7 +6,14 @@ import { AUTOMATIC, FORMATS } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { concatRows } from "../../src/model/sources.ts";
 import { type Format, panelLayout } from "../../src/tensor/format.ts";
-import { expertPanels, loadPanels, matrixPanels, type PanelSource, plainWork } from "../../src/tensor/load.ts";
+import {
+  BlocksAhead,
+  expertPanels,
+  loadPanels,
+  matrixPanels,
+  type PanelSource,
+  plainWork,
+} from "../../src/tensor/load.ts";
 import { planesOf, rowsOfPanels, weave } from "../../src/tensor/panels.ts";
 import { storedExpert, storedMatrix } from "../../src/tensor/stored.ts";
 import { type BlocksSource, blocksSource, expertSource, memorySource, packedSource } from "../support/memory_source.ts";
@@ -105,6 +112,31 @@ describe.each((Object.values(FORMATS) as readonly Format[]).filter(({ ggml }) =>
     const w2 = blocksSource("w2", format, 8, cols, 7);
     const { up } = expertPanels({ w1, w3, w2 }, format, format);
     expect(same(await load(up, 1), woven([w1, both], 2 * rows, cols))).toBe(true);
+  });
+
+  it("two matrices by one reader: the second is asked for before the first is whole", async () => {
+    const sources = [9, 10].map((seed) => blocksSource(`m${seed}`, format, 100, group, seed));
+    const panels = sources.map((source) => matrixPanels(source, format));
+    const ranges = panels.map((source) => ({ source, first: 0, rows: source.rows }));
+    const events: string[] = [];
+    const work = plainWork(1);
+    const ahead = new BlocksAhead(ranges, work, { asked: () => events.push("all asked for") });
+    for (const [i, source] of panels.entries()) {
+      const bytes = new Uint8Array(source.layout.bytes);
+      const planes = planesOf(source.layout, bytes);
+      const target = {
+        planes: (row: number, count: number) => rowsOfPanels(source.layout.planes, planes, row, count),
+        done: () => void (i === 0 && events.push(`second asked: ${sources[1]!.reads.most > 0}`)),
+      };
+      await loadPanels(source, work, target, { ahead });
+      events.push("whole");
+      expect(same(bytes, woven([sources[i]!], 100, group))).toBe(true);
+    }
+    await ahead.end();
+    const first = events.slice(0, events.indexOf("whole"));
+    expect(first.at(0)).toBe("second asked: false");
+    expect(first.at(-1)).toBe("second asked: true");
+    expect(events.slice(events.indexOf("whole"))).toEqual(["whole", "all asked for", "whole"]);
   });
 
   it("ends with a read's error when no read is in flight", async () => {

@@ -90,6 +90,25 @@ describe("a folder on disk", () => {
     }
   });
 
+  it.each([
+    ["from the middle of a page", 100, PAGE, 100],
+    ["behind other memory", PAGE + 100, 20, 3 * PAGE + 100],
+    ["to the end, which is no whole page", PAGE + 32, PAGE - 22, 32],
+    ["where the memory ends too early for whole pages", 100, PAGE, 16 * PAGE - PAGE + 100 - PAGE],
+    ["with offsets that differ", 100, PAGE, 64],
+  ])("may fill the pages around the bytes asked for, and no others: %s", async (_, offset, size, to) => {
+    const bytes = Uint8Array.from({ length: 2 * PAGE + 10 }, (_, i) => (i * 31 + (i >> 8)) % 251);
+    await writeFile(join(folder, "pages"), bytes);
+    const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const all = new Uint8Array(buffer).fill(0xee);
+    await files.read("pages", offset, all.subarray(to, to + size), "pages");
+    expect([...all.subarray(to, to + size)]).toEqual([...bytes.subarray(offset, offset + size)]);
+    const begin = to - (to % PAGE);
+    const end = Math.ceil((to + size) / PAGE) * PAGE;
+    for (const rest of [all.subarray(0, begin), all.subarray(end)])
+      expect(rest.every((byte) => byte === 0xee)).toBe(true);
+  });
+
   it("says where a file ends, past the page cache too", async () => {
     await writeFile(join(folder, "short"), new Uint8Array(PAGE));
     const into = new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer);

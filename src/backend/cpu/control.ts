@@ -57,6 +57,8 @@ export const UNITS = 8;
 export const PIECE = 9; // units taken at a time
 export const PAGES = 10; // size of the heap's memory
 export const MODULE = 11; // number of the module that the kernel is in
+/** Nonzero: the next job comes when something was read, so workers should not wait awake. */
+export const READING = 12;
 
 /** The most arguments of a kernel after its range and thread: as many as takePiece() spells out. */
 export const MAX_ARGS = 19;

@@ -138,7 +138,7 @@ export function panelWorker(options: Pick<CpuOptions, "threads" | "startWorker">
  * matrices of at most `largest` bytes.
  */
 export function stagingBytes(budget: number, largest: number): number {
-  return Math.min(AHEAD_BYTES, largest) * Math.ceil(budget / HEAP_BYTES);
+  return Math.min(AHEAD_BYTES, 2 * largest) * Math.ceil(budget / HEAP_BYTES);
 }
 
 /** Whether this platform's CPU can offload experts. */

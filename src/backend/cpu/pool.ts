@@ -17,6 +17,7 @@ import {
   NEXT,
   PAGES,
   PIECE,
+  READING,
   SLEEPERS,
   takePiece,
   takePieces,
@@ -215,6 +216,7 @@ export class Pool {
     state[MODULE] = module;
     state[UNITS] = units;
     state[PIECE] = piece;
+    state[READING] = job === "split" ? 1 : 0;
     for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;
     Atomics.store(state, NEXT, 0);
     Atomics.add(state, JOB, 1);

@@ -5,7 +5,7 @@ import { rows } from "../../../kernels/rows.ts";
 import type { Format } from "../../tensor/format.ts";
 import { type ExpertShape, RECORD_ALIGN, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource } from "../../tensor/types.ts";
-import type { HostExperts, HostRule, HostStore } from "../experts.ts";
+import type { ConvertHow, HostExperts, HostRule, HostStore } from "../experts.ts";
 import type { ExpertRule, Experts } from "../ops.ts";
 import type { Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
@@ -80,9 +80,9 @@ export class SimdExpertSlots implements HostExperts {
     return this.#places[slot]!.matrices;
   }
 
-  convert(source: ExpertSource, slot: number, signal?: AbortSignal, bypass?: boolean): Promise<void> {
+  convert(source: ExpertSource, slot: number, how?: ConvertHow): Promise<void> {
     const { heap, at } = this.#places[slot]!;
-    return packRecord(this.#heaps, source, this.shape, heap, at, { signal, bypass });
+    return packRecord(this.#heaps, source, this.shape, heap, at, how);
   }
 
   compute(

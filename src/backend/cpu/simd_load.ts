@@ -12,18 +12,22 @@ import {
   rowBlocks,
 } from "../../tensor/format.ts";
 import {
+  BlocksAhead,
   biasOf,
   expertPanels,
+  type LoadRange,
   loadPanels,
   matrixPanels,
   type PanelSource,
   type PanelTarget,
   type PanelWork,
   splitSides,
+  splitsBlocks,
 } from "../../tensor/load.ts";
 import { planesOf, rowsOfPanels } from "../../tensor/panels.ts";
 import { type ExpertShape, recordLayout } from "../../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../../tensor/types.ts";
+import type { ConvertHow } from "../experts.ts";
 import { HEAP_BYTES, type Heap } from "./heap.ts";
 import type { SimdHeaps } from "./simd_heaps.ts";
 
@@ -49,10 +53,12 @@ export interface ExpertMatrices {
 /** The most bytes of f32 rows while a matrix is loaded. */
 const PIECE_BYTES = 4 * 2 ** 20;
 /**
- * The most bytes of a file's blocks that are read ahead: the disk has work while an expert is
- * computed.
+ * The most bytes of a file's blocks in a lane, which are split or read ahead: the disk has work
+ * while an expert is computed.
  */
-export const AHEAD_BYTES = 64 * 2 ** 20;
+const LANE_BYTES = 48 * 2 ** 20;
+/** The same of all lanes. */
+export const AHEAD_BYTES = 2 * LANE_BYTES;
 /** Where a packed matrix may begin. */
 const ALIGN = 64;
 /** Rows that are packed faster than handed to another thread. */
@@ -112,15 +118,10 @@ export function expertAt(heap: Heap, at: number, shape: ExpertShape): ExpertMatr
   };
 }
 
-interface HowToRead {
-  readonly signal?: AbortSignal | undefined;
-  /** Past the page cache, if possible. */
-  readonly bypass?: boolean | undefined;
-}
-
 /**
  * Packs an expert as a record of recordLayout(shape).bytes at an address (a multiple of 64) of a
- * heap, on all threads. One at a time in a heap. @throws WeightsError, the signal's reason
+ * heap, on all threads. As many at a time as HostExperts.convert() says.
+ * @throws WeightsError, the signal's reason
  */
 export async function packRecord(
   heaps: SimdHeaps,
@@ -128,14 +129,23 @@ export async function packRecord(
   shape: ExpertShape,
   heap: Heap,
   address: number,
-  how: HowToRead = {},
+  how: ConvertHow = {},
 ): Promise<void> {
   const { up, downOffset, down, bytes } = recordLayout(shape);
   const panels = expertPanels(source, shape.up, shape.down);
-  await loadAt(heaps, panels.up, heap, address, how);
-  heap.bytes.fill(0, address + up.bytes, address + downOffset);
-  await loadAt(heaps, panels.down, heap, address + downOffset, how);
-  heap.bytes.fill(0, address + downOffset + down.bytes, address + bytes);
+  const ranges = [panels.up, panels.down]
+    .filter(splitsBlocks)
+    .map((source) => ({ source, first: 0, rows: source.rows }));
+  const ahead = new BlocksAhead(ranges, heapWork(heaps, heap), how);
+  try {
+    const range = { signal: how.signal, bypass: how.bypass ?? false, ahead };
+    await loadAt(heaps, panels.up, heap, address, range);
+    heap.bytes.fill(0, address + up.bytes, address + downOffset);
+    await loadAt(heaps, panels.down, heap, address + downOffset, range);
+    heap.bytes.fill(0, address + downOffset + down.bytes, address + bytes);
+  } finally {
+    await ahead.end();
+  }
 }
 
 /** Loads a packed matrix to an address of a heap. */
@@ -144,13 +154,13 @@ async function loadAt(
   source: PanelSource,
   heap: Heap,
   at: number,
-  { signal, bypass = false }: HowToRead = {},
+  range: LoadRange = {},
 ): Promise<void> {
   const { layout } = source;
   await heaps.prepare(layout.format, heap);
   const planes = planesOf(layout, new Uint8Array(heap.bytes.buffer, at, layout.bytes));
   const target: PanelTarget = { planes: (row, count) => rowsOfPanels(layout.planes, planes, row, count) };
-  await loadPanels(source, heapWork(heaps, heap), target, { signal, bypass });
+  await loadPanels(source, heapWork(heaps, heap), target, range);
 }
 
 /**
@@ -169,7 +179,7 @@ export function heapWork(heaps: SimdHeaps, heap: Heap): PanelWork {
   };
   const work: PanelWork = {
     pieceBytes: PIECE_BYTES,
-    aheadBytes: AHEAD_BYTES,
+    aheadBytes: LANE_BYTES,
     memory(name, bytes) {
       const at = space.at(name, bytes); // the memory may grow for it
       return new Uint8Array(heap.bytes.buffer, at, bytes);

@@ -11,6 +11,7 @@ import {
   MAIL,
   MODULE,
   PAGES,
+  READING,
   SLEEPERS,
   takePieces,
 } from "./control.ts";
@@ -33,6 +34,8 @@ export type WorkerMessage =
  * small model's job.
  */
 const SPINS = 200_000;
+/** The same between pieces of a file, each of which takes a disk milliseconds. */
+const READING_SPINS = 2_000;
 
 /** This thread's view of a heap: its memory may have grown since. */
 interface WorkerHeap {
@@ -83,7 +86,7 @@ function next(
   let job = Atomics.load(state, JOB);
   for (let spins = 0; job === last || job % 2 === 0; job = Atomics.load(state, JOB)) {
     if (Atomics.load(state, MAIL) !== mail) return last;
-    if (++spins < SPINS) continue;
+    if (++spins < (state[READING] === 0 ? SPINS : READING_SPINS)) continue;
     Atomics.add(state, SLEEPERS, 1);
     Atomics.wait(state, JOB, job);
     Atomics.sub(state, SLEEPERS, 1);

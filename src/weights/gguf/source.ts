@@ -2,7 +2,7 @@
 
 import { WeightsError } from "../../errors.ts";
 import { type Format, type GgmlType, rowPlanes, splitRows } from "../../tensor/format.ts";
-import type { MatrixSource, WeightSource } from "../../tensor/types.ts";
+import type { Bypass, MatrixSource, WeightSource } from "../../tensor/types.ts";
 import type { Files } from "../files.ts";
 import { checkFinite } from "../finite.ts";
 import type { HubTensor } from "./names.ts";
@@ -10,6 +10,8 @@ import { GGML_TYPES, mayOverflow } from "./types.ts";
 
 /** The most bytes to read before they are converted and checked. */
 const PIECE = 4 * 2 ** 20;
+/** The same of blocks, which nothing is made of: an abort is heeded between two reads. */
+const BLOCKS_PIECE = 16 * 2 ** 20;
 
 /**
  * The tensors of a model as one source. It holds no weights: rows are read when they are asked for,
@@ -59,6 +61,8 @@ class GgufMatrix implements MatrixSource {
   readonly #lineLength: number;
   /** This matrix's first line in the tensor of the checkpoint. */
   readonly #first: number;
+  /** First lines and counts of blocks whose weights are known to be finite. */
+  readonly #checked = new Set<string>();
 
   constructor(
     files: Files,
@@ -130,10 +134,10 @@ class GgufMatrix implements MatrixSource {
     count: number,
     into: Uint8Array,
     signal?: AbortSignal,
-    bypass = false,
+    bypass: Bypass = false,
   ): Promise<void> {
     this.#check(first, count, into.length, this.#lines * this.#lineBytes, "bytes");
-    const step = Math.max(1, Math.floor(PIECE / Math.max(1, this.#lineBytes)));
+    const step = Math.max(1, Math.floor(BLOCKS_PIECE / Math.max(1, this.#lineBytes)));
     const last = (first + count) * this.#lines;
     for (let at = first * this.#lines; at < last; at += step) {
       signal?.throwIfAborted();
@@ -141,8 +145,17 @@ class GgufMatrix implements MatrixSource {
       const begin = (at - first * this.#lines) * this.#lineBytes;
       const blocks = into.subarray(begin, begin + lines * this.#lineBytes);
       await this.#readLines(at, lines, blocks, bypass);
+      // An expert that is not kept is read again and again, in the same pieces.
+      const piece = `${at} ${lines}`;
+      if (this.#checked.has(piece)) continue;
       if (mayOverflow(this.#place.tensor.type, blocks)) this.#checkBlocks(at, blocks);
+      this.#checked.add(piece);
     }
+  }
+
+  blocksAt(first: number): number | null {
+    const { tensor, firstRow, headRows } = this.#place;
+    return headRows > 0 ? null : tensor.begin + (firstRow + this.#first + first * this.#lines) * this.#lineBytes;
   }
 
   /** For rows that are read with those of another type of the same format. */
@@ -155,7 +168,7 @@ class GgufMatrix implements MatrixSource {
   }
 
   /** Lines `first ..` of this matrix, in the checkpoint's order, to the start of `into`. */
-  async #readLines(first: number, count: number, into: Uint8Array, bypass = false): Promise<void> {
+  async #readLines(first: number, count: number, into: Uint8Array, bypass: Bypass = false): Promise<void> {
     const { file, tensor, firstRow, headRows: n } = this.#place;
     const bytes = this.#lineBytes;
     const read = (line: number, target: Uint8Array): Promise<void> =>

@@ -123,7 +123,9 @@ describe("tensors under the model hub's names, rows of q and k put back", () => 
         finite++;
         await matrix.readBlocks!(r, 1, read);
         expect(read).toEqual(blocks);
-      } else expect(await messageOf(matrix.readBlocks!(r, 1, read))).toContain(`at [${r}, `);
+      } else
+        for (const _ of ["first", "again"])
+          expect(await messageOf(matrix.readBlocks!(r, 1, read))).toContain(`at [${r}, `);
     }
     expect(finite).toBeGreaterThan(0);
     expect(finite).toBeLessThan(length);

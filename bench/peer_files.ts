@@ -207,7 +207,8 @@ export function filesPicture(
   const several = new Set(rows.map(({ file }) => file)).size > 1;
   const drawing = barChart({
     title,
-    subtitle: "CPU, medians of alternating turns; right of 1 hotset is faster; thin lines: least and greatest round",
+    subtitle:
+      "CPU, alternating turns; right of 1 hotset is faster; thin lines: least and greatest; figures: hotset, llama.cpp",
     label: "tokens a second, hotset over llama.cpp (times)",
     scale: "ratio",
     bars: rows.map((row) => ({

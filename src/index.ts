@@ -21,6 +21,7 @@ import { TOKENIZER_PLACES, tokenizerFiles } from "./tokenizer/files.ts";
 import { openTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 import { nodeFolderOrFile } from "./weights/node_files.ts";
 import { isSynthetic } from "./weights/synthetic.ts";
+import { checkOptions } from "./wiring/check_options.ts";
 import {
   measureKernels as chosen,
   type ExpertRates,
@@ -146,6 +147,7 @@ function platform(): Platform {
  */
 export async function open(folder: string, options: OpenOptions = {}): Promise<Model> {
   checkFolder("open", folder);
+  checkOptions(options);
   const { tokenizer, draft } = options;
   const places = {
     ...options,

@@ -35,24 +35,30 @@ export function table(peer: string, rows: readonly Row[], scalings: readonly Sca
   return lines.join("\n");
 }
 
+/** Two figures, with their unit once if it is the same: there is little room behind a bar. */
+function both(one: string, other: string): string {
+  const unit = /[^\d.]*$/.exec(one)![0];
+  return unit !== "" && other.endsWith(unit) ? `${one.slice(0, -unit.length)}, ${other}` : `${one}, ${other}`;
+}
+
 /** The rows as bars: a lower time and fewer bytes are better, so these ratios are turned round. */
 export function picture(peer: string, rows: readonly Row[], caption: readonly string[]): string {
   const title = `hotset and ${peer}`;
   const drawing = barChart({
     title,
-    subtitle: "equal weights; right of 1 hotset is better; thin lines: least and greatest round",
+    subtitle:
+      "equal weights; right of 1 hotset is better; thin lines: least and greatest round; figures: hotset, the other",
     label: "how many times better: tokens a second, time to load, bytes of memory",
     scale: "ratio",
     bars: rows.map(({ name, unit, ours, peer: other, ratio, spread: [least, greatest] }) => {
       const rate = unit === "tok/s";
       const value = rate ? ratio : 1 / ratio;
-      const figures = [ours, other].map(({ median }) => FORMATS[unit](median));
       return {
         name,
         colour: rate ? (name.includes("decode") ? 2 : 1) : 4,
         value,
         spread: rate ? [least, greatest] : [1 / greatest, 1 / least],
-        note: `${times(value)}: ${figures.join(", ")}`,
+        note: `${times(value)}: ${both(FORMATS[unit](ours.median), FORMATS[unit](other.median))}`,
       };
     }),
   });

@@ -1,7 +1,6 @@
 // open(): the one place that joins a weights source, a backend and a model. Differences between
 // Node and browsers (files, the GPU object, the size of memory) come in as a Platform.
 
-import { PACKABLE } from "../../kernels/formats/index.ts";
 import { createCpuOps, panelWorker } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
@@ -29,6 +28,7 @@ import { findTokenizer, openTokenizer, type Tokenizer } from "../tokenizer/token
 import type { Files, Opened } from "../weights/files.ts";
 import { FOLDER_FILES, openFolder } from "../weights/folder.ts";
 import { isSynthetic, parseSynthetic } from "../weights/synthetic.ts";
+import { checkOptions } from "./check_options.ts";
 import { checkVocabulary, type Vocabulary } from "./draft_vocabulary.ts";
 import { BLOCK_SIZE, cacheGeometry, planOpening, repackedFrom, stateSlots } from "./plan.ts";
 import { cpuResidency, deviceResidency, type Residency } from "./residency.ts";
@@ -331,35 +331,6 @@ export function checkStored(where: string, { stored }: Architecture, { weights =
   throw new RequestError(
     `weights: ${where} was written by \`hotset quantize\` and holds ${stored.text} weights, ${weights} was asked for; leave the option away, or quantize the original with --weights ${weights}`,
   );
-}
-
-/** Rejects wrong values before anything is opened. */
-export function checkOptions(options: OpenOptions): void {
-  for (const name of ["context", "chunk", "threads", "gpuMemory", "ram", "expertSlots", "compileDeadline"] as const) {
-    const value = options[name];
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1)) {
-      throw new RequestError(`${name}: expected a whole number of at least 1, found ${String(value)}`);
-    }
-  }
-  for (const name of ["ropeScale", "ropeTheta"] as const) {
-    const value = options[name];
-    if (value !== undefined && !(Number.isFinite(value) && value >= 1))
-      throw new RequestError(`${name}: expected a number of at least 1, found ${String(value)}`);
-  }
-  const choices = {
-    backend: ["auto", "webgpu", "cpu"],
-    weights: ["auto", ...PACKABLE],
-    kv: ["f32", "f16", "q8"],
-    activations: ["int8", "f32"],
-    speculation: ["lookup", "off"],
-    ropeScaling: ["none", "linear", "yarn"],
-  } as const satisfies Partial<Record<keyof OpenOptions, readonly string[]>>;
-  for (const name of ["backend", "weights", "kv", "activations", "speculation", "ropeScaling"] as const) {
-    const value: string | undefined = options[name];
-    if (value !== undefined && !(choices[name] as readonly string[]).includes(value)) {
-      throw new RequestError(`${name}: expected one of ${choices[name].join(", ")}, found ${String(value)}`);
-    }
-  }
 }
 
 /** generation_config.json's stop_strings: one text or several. */

@@ -7,7 +7,8 @@ import { DraftModel } from "../engine/drafter.ts";
 import type { Model } from "../engine/model.ts";
 import { MemoryError, RequestError, WeightsError } from "../errors.ts";
 import { isSynthetic } from "../weights/synthetic.ts";
-import { checkOptions, openModel, type Platform } from "./open.ts";
+import { checkOptions } from "./check_options.ts";
+import { openModel, type Platform } from "./open.ts";
 import { shareBudget } from "./shared_budget.ts";
 
 /** openModel(), with the draft model that the options name. @throws as openModel() */

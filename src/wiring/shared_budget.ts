@@ -7,7 +7,8 @@ import { footprintOf } from "../model/footprint.ts";
 import { ownFormats } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
 import { openFolder } from "../weights/folder.ts";
-import { checkOptions, checkStored, chooseGpu, type Platform } from "./open.ts";
+import { checkOptions } from "./check_options.ts";
+import { checkStored, chooseGpu, type Platform } from "./open.ts";
 import { type Computes, mainBudget, planOpening } from "./plan.ts";
 
 /**

@@ -75,7 +75,13 @@ describe("pictures of results", () => {
   it("turns ratios of times and bytes round", () => {
     const best = (median: number) => ({ threads: 2, median });
     const row = { name: "tales/load", unit: "ms", ours: best(500), peer: best(1000) } as const;
-    whole(picture("wllama", [{ ...row, ratio: 0.5, spread: [0.4, 0.8] }], CAPTION), "2.00x: 0.50 s, 1.00 s");
+    whole(picture("wllama", [{ ...row, ratio: 0.5, spread: [0.4, 0.8] }], CAPTION), "2.00x: 0.50, 1.00 s");
+  });
+
+  it("cuts no figure off: there is room for five digits and a unit on both sides", () => {
+    const best = (median: number) => ({ threads: 2, median });
+    const row = { name: "tales/prefill", unit: "tok/s", ours: best(13_887), peer: best(11_615) } as const;
+    whole(picture("llama.cpp", [{ ...row, ratio: 1.2, spread: [1, 1.3] }], CAPTION), "1.20x: 13887, 11615 tok/s<");
   });
 
   it("shows speed behind positions at equal distances", () => {

@@ -135,6 +135,8 @@ describe("a model with a draft model", () => {
   });
 
   it.each<[string, () => OpenOptions, new (...args: never[]) => Error, RegExp]>([
+    ["without a name", () => ({ draft: "" }), RequestError, /^draft: expected a text, found an empty one/],
+    ["that is no text", () => ({ draft: 5 as never }), RequestError, /^draft: expected a text, found 5/],
     ["with speculation off", () => ({ draft: tales, speculation: "off" }), RequestError, /draft nothing with specul/],
     ["while routes are traced", () => ({ draft: tales, onRoutes() {} }), RequestError, /while routes are traced/],
     ["that is not there", () => ({ draft: "/nowhere/at/all" }), WeightsError, /^draft: \/nowhere\/at\/all: expected/],

@@ -7,7 +7,7 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { kernelNames, mayShare, relatedTests, testFiles } from "./test/setup/graph.ts";
 import Summary from "./test/setup/summary.ts";
-import { HUNG } from "./test/support/patience.ts";
+import { HUNG, PATIENT } from "./test/support/patience.ts";
 
 /** Node starts a worker from a file that it can run: the compiled one, also where the rest of the code is TypeScript. */
 const compiledWorker = {
@@ -86,6 +86,8 @@ export default defineConfig({
     sequence: { sequencer: LongFirst },
     testTimeout: HUNG,
     hookTimeout: HUNG,
+    // Its own default is a second, which a busy machine takes for nothing.
+    expect: { poll: PATIENT },
     // Compiled modules are kept from one run to the next.
     experimental: { fsModuleCache: true, fsModuleCachePath: "dist/.cache/vitest" },
     // The tests were chosen above: vitest knows neither WGSL nor SIMD kernels, and takes every test that opens a model.

@@ -183,16 +183,13 @@ describe("calls between tags", () => {
     ["xml", "<tool_call>", "<function=", "</tool_call>"],
     ["glm", "<tool_call>weather", "<arg_key>", "</tool_call>"],
   ])("%s: marks that nothing follows take no more time than others: %s%s", (style, before, mark, after) => {
-    const begun = performance.now();
-    read(style, [before, mark.repeat(50_000), after]);
-    expect(performance.now() - begun).toBeLessThan(1000);
+    // Read again at each of them, they would take longer than a test may.
+    expect(read(style, [before, mark.repeat(250_000), after]).calls.length).toBeLessThan(2);
   });
 
   it("ends within a text are read once", () => {
-    const text = "</tool_call>".repeat(10_000);
-    const begun = performance.now();
+    const text = "</tool_call>".repeat(40_000); // again at each of them: a quarter of an hour
     const { calls } = read("json", [`<tool_call>{"name": "now", "arguments": {"a": "`, text, '"}}</tool_call>']);
-    expect(performance.now() - begun).toBeLessThan(2000); // again at each of them: a minute
     expect(calls).toEqual([["now", { a: text }]]);
   });
 
@@ -200,9 +197,7 @@ describe("calls between tags", () => {
     const both = [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/b" }, { type: "integer" }];
     const $defs = { a: { anyOf: Array(40).fill(both).flat() }, b: { anyOf: Array(40).fill(both).flat() } };
     const schema = { type: "object", properties: { n: { $ref: "#/$defs/a" } }, $defs };
-    const begun = performance.now();
     expect(typedArguments([["n", "1"]], schema)).toBe('{"n": 1}');
-    expect(performance.now() - begun).toBeLessThan(1000);
   });
 
   it.each([

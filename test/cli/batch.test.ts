@@ -45,17 +45,20 @@ function said(text: string): unknown[] {
     });
 }
 
-/** Signals, and after how many answers each comes. */
+/**
+ * Signals, and after how many of 30 answers each comes: so early that the rest takes longer than a
+ * busy machine needs to see the answers.
+ */
 const KILLS = (
   [
     ["SIGKILL", 1],
-    ["SIGINT", 15],
-    ["SIGKILL", 22],
+    ["SIGINT", 8],
+    ["SIGKILL", 15],
   ] as const
 ).slice(EVERYTHING ? 0 : 2);
 
 describe("hotset batch", () => {
-  it("killed several times answers as a run that is left alone", { timeout: 120_000 }, async () => {
+  it("killed several times answers as a run that is left alone", async () => {
     const path = folder();
     const [input, whole, killed] = ["in.jsonl", "whole.jsonl", "killed.jsonl"].map((name) => join(path, name));
     writeFileSync(input!, INPUT);
@@ -70,7 +73,7 @@ describe("hotset batch", () => {
     for (const [signal, after] of KILLS) {
       const child = start(args(killed!));
       const ended = outcome(child);
-      await expect.poll(lines, { timeout: 60_000, interval: 2 }).toBeGreaterThanOrEqual(after);
+      await expect.poll(lines, { interval: 2 }).toBeGreaterThanOrEqual(after);
       child.kill(signal);
       const { code } = await ended;
       expect(code).toBe(signal === "SIGINT" ? 130 : null);

@@ -8,7 +8,7 @@ import { extname, join } from "node:path";
 import { type BrowserContext, type CDPSession, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePage } from "../../src/cli/page_files.ts";
-import { CHROMIUM, noChromium } from "../support/chromium.ts";
+import { LAUNCH, noChromium, patiently } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
 
@@ -43,7 +43,7 @@ describe.skipIf(noChromium)(titled("the page as an app, in Chromium", noChromium
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM!, args: ["--no-sandbox"] });
+    context = patiently(await chromium.launchPersistentContext(profile, { ...LAUNCH, args: ["--no-sandbox"] }));
     page = await context.newPage();
     cdp = await context.newCDPSession(page);
     await page.goto(origin);

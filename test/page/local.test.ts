@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writePage } from "../../src/cli/page_files.ts";
 import { RequestError } from "../../src/errors.ts";
 import { type ChatEvent, open } from "../../src/index.ts";
-import { CHROMIUM, noChromium } from "../support/chromium.ts";
+import { LAUNCH, noChromium, patiently } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
 import { hubServer } from "../support/hub_server.ts";
 import { PATIENT } from "../support/patience.ts";
@@ -80,7 +80,7 @@ describe.skipIf(noChromium)(titled("the page that computes itself, in Chromium",
     hub = (await hubServer({ "acme/tales": { files } }, {}, atEnd)).endpoint;
     await writePage(out, [hub, "http://localhost:*"]); // its storage is another host
     host = await staticHost(out);
-    context = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM!, args: ["--no-sandbox"] });
+    context = patiently(await chromium.launchPersistentContext(profile, { ...LAUNCH, args: ["--no-sandbox"] }));
     page = await context.newPage();
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("request", (request) => {

@@ -5,7 +5,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import type { ChatModel } from "../../src/engine/chat_api.ts";
 import { type ListenOptions, type RunningServer, startServer } from "../../src/server/node_serve.ts";
 import type { ServedModels } from "../../src/server/served.ts";
-import { CHROMIUM } from "../support/chromium.ts";
+import { LAUNCH, patiently } from "../support/chromium.ts";
 import { inRepo } from "../support/fixtures.ts";
 
 export interface Visit {
@@ -39,12 +39,12 @@ export interface PageHost {
 
 export async function hostPage(models: ChatModel | ServedModels, options: ListenOptions = {}): Promise<PageHost> {
   const server = await startServer(models, { port: 0, ...options });
-  const browser = await chromium.launch({ executablePath: CHROMIUM!, args: ["--no-sandbox", "--no-first-run"] });
+  const browser = await chromium.launch({ ...LAUNCH, args: ["--no-sandbox", "--no-first-run"] });
   return {
     server,
     browser,
     async visit(more = {}) {
-      const context = await browser.newContext(more);
+      const context = patiently(await browser.newContext(more));
       const page = await context.newPage();
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(String(error)));

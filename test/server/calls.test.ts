@@ -16,17 +16,17 @@ const LEGACY = ["/v1/completions", { model: "m", prompt: "abc", stream: true }] 
 /** How a client takes its answer. */
 type Reader = (response: Response, state: ServerState) => Promise<void>;
 const toTheEnd: Reader = async (response) => void (await response.text());
-/** Reads until some text came, and leaves. */
-const leaves: Reader = async (response) => {
+/** Reads until some text came. */
+async function untilText(response: Response): Promise<ReadableStreamDefaultReader<string>> {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = ""; !text.includes('"c"'); ) text += (await reader.read()).value ?? "";
-  await reader.cancel();
-};
+  return reader;
+}
+const leaves: Reader = async (response) => (await untilText(response)).cancel();
 const serverCloses: Reader = async (response, state) => {
-  const text = response.text();
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  const reader = await untilText(response);
   state.close("the server is closing");
-  await text;
+  while (!(await reader.read()).done);
 };
 
 const words: Act[] = ["a", "b", "c"].map((say) => ({ say }));

@@ -8,10 +8,20 @@ import type { AddressInfo } from "node:net";
 import { posix } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { inRepo } from "./fixtures.ts";
+import { PATIENT } from "./patience.ts";
 
 export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
   existsSync(path),
 );
+
+/** Options to launch it; Playwright itself would wait for 30 seconds. */
+export const LAUNCH = { executablePath: CHROMIUM!, timeout: PATIENT.timeout };
+
+/** Lets all that waits in a context's pages wait as long as tests do, not for 30 seconds. */
+export function patiently(context: BrowserContext): BrowserContext {
+  context.setDefaultTimeout(PATIENT.timeout);
+  return context;
+}
 
 /** Why tests that need a page are skipped; null: they can run. */
 export const noChromium = CHROMIUM ? null : "skipped: no Chromium on this machine";
@@ -80,7 +90,7 @@ export async function openSite(html: string, profile?: string): Promise<Site> {
   const server = serve(html);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const options = {
-    executablePath: CHROMIUM!,
+    ...LAUNCH,
     args: [
       "--no-sandbox",
       "--enable-unsafe-webgpu",
@@ -100,6 +110,7 @@ export async function openSite(html: string, profile?: string): Promise<Site> {
   return {
     async visit(path, origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`) {
       const page = await browser.newPage();
+      patiently(page.context());
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(String(error)));
       await page.goto(`${origin}${path}`);

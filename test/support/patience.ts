@@ -3,5 +3,8 @@
 /** Milliseconds after which a test, hook or child process counts as hung. */
 export const HUNG = 600_000;
 
-/** The same for expect.poll(), which tells what it found before the test's own time ends. */
+/**
+ * The same for what waits within a test and tells what it found before the test's own time ends:
+ * expect.poll() by default (vitest.config.ts), vi.waitFor(), and pages (chromium.ts).
+ */
 export const PATIENT = { timeout: HUNG / 2 };

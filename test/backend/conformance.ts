@@ -1,7 +1,7 @@
 // What every backend must do: each verb of Ops against a naive float64 reference, over a table of
 // awkward shapes.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, type TestContext } from "vitest";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { Ops } from "../../src/backend/ops.ts";
 import { RequestError, WeightsError } from "../../src/errors.ts";
@@ -39,14 +39,26 @@ const MANY = { counts: [65, 64, 33], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] }
 // What takes a pass over the weights, and several; as few sessions, and as many.
 const FEW = { counts: [16, 2, 33, 4, 64, 5], shapes: [SHAPES[0], SHAPES[3], SHAPES[5]] };
 
-/** Declares cases over one backend, which they share; `left` says why none of them runs. */
-function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left?: string | null): void {
+/** Why cases do not run: none of them, or those that the function names a reason for. */
+export type Left = string | null | ((test: TestContext["task"]) => string | null);
+
+/** Runs the first case of each verb; `why` the others do not. */
+export function firstOnly(why: string): Left {
+  return (test) => (test.suite?.tasks[0] === test ? null : why);
+}
+
+/** Declares cases over one backend, which they share; `left` says why some or all do not run. */
+function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void, left: Left = null): void {
   describe(name, () => {
     let ops: Ops;
     beforeAll(async () => {
-      if (!left) ops = await makeOps({ maxTokens: MAX_TOKENS });
+      if (typeof left !== "string") ops = await makeOps({ maxTokens: MAX_TOKENS });
     });
-    if (left) beforeEach(({ skip }) => skip(left));
+    if (left !== null)
+      beforeEach(({ skip, task }) => {
+        const why = typeof left === "string" ? left : left(task);
+        if (why !== null) skip(why);
+      });
     afterAll(() => ops?.close());
     declare(() => ops);
   });
@@ -56,7 +68,7 @@ function over(name: string, makeOps: MakeOps, declare: (ops: () => Ops) => void,
  * Declares the conformance suite of one backend. A backend with int8 activations lists
  * "int8-activations" as a feature.
  */
-export function conformance(name: string, makeOps: MakeOps, left?: string | null): void {
+export function conformance(name: string, makeOps: MakeOps, left?: Left): void {
   const declare = (ops: () => Ops): void => {
     loading(ops);
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: AUTOMATIC });

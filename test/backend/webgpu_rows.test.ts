@@ -10,12 +10,12 @@ import { sidesOf } from "../../src/backend/webgpu/tuning/matvec.ts";
 import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { type Abilities, Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
 import { openModel } from "../../src/wiring/open.ts";
-import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { writeTinyFolder } from "../support/tiny_folder.ts";
 import { watchedGpu } from "../support/watched_gpu.ts";
 
-const [adapter] = adapters;
+const [adapter] = usualAdapters();
 const MADE = ["buffersCreated", "bindGroupsCreated", "pipelinesCreated"] as const;
 
 describe.skipIf(noAdapter)(`webgpu steps of a few rows: ${adapter?.name ?? NO_ADAPTER}`, () => {

@@ -7,22 +7,23 @@ import { batchOf } from "../../bench/steps.ts";
 import { type RowForms, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { forward } from "../../src/model/decoder.ts";
 import { kvGeometry } from "../../src/model/family.ts";
-import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
+import { NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { inRepo } from "../support/fixtures.ts";
 
 /** Past the positions from where on attention is split. */
 const POSITIONS = 136;
 
+const [adapter] = usualAdapters();
+
 /** The same form for one row and for more. */
 const always = (alone: boolean): RowForms => ({ matrices: [[64, "8x4"]], experts: [[64, "8x4"]], alone });
 
-describe.skipIf(noAdapter)(`webgpu rows beside each other: ${adapters[0]?.name ?? NO_ADAPTER}`, () => {
+describe.skipIf(noAdapter)(`webgpu rows beside each other: ${adapter?.name ?? NO_ADAPTER}`, () => {
   it.each([
     ["agree to the bit by few rows, each invocation alone", always(true), [2, 8], true],
     ["agree to the bit by few rows, in teams", always(false), [2, 8], true],
     ["differ by the usual forms, a single row by another", usualForms(true), [8], false],
   ] as const)("%s", async (_, forms, sizes, agree) => {
-    const [adapter] = adapters;
     const settings = { weights: "q4", kv: "f16", chunk: 8, tune: false } as const;
     const steps = await openSteps(inRepo("models/tales"), { ...settings, forms, adapter: adapter!.name });
     const { ops, model, architecture } = steps;

@@ -41,9 +41,9 @@ export interface TestAdapter {
    */
   readonly leftToFaster?: string | undefined;
   /**
-   * `robust`: with all checks of a page's kernels (see openNodeGpu); default false, as in Node.
+   * `robust`: with the checks of a page's kernels (see openNodeGpu); default false, as in Node.
    */
-  open(options: WebGpuOptions & { readonly robust?: boolean }): Promise<WebGpuOps>;
+  open(options: WebGpuOptions & { readonly robust?: boolean | "unzeroed" }): Promise<WebGpuOps>;
 }
 
 /** An adapter's features. */

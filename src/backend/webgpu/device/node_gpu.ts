@@ -27,12 +27,8 @@ export interface NodeGpu {
  * Validation of commands stays: it costs 0.2 us a dispatch, and errors of the device are promised
  * to be typed.
  */
-const RELEASE = [
-  "disable_workgroup_init",
-  "disable_robustness",
-  "disable_polyfills_on_integer_div_and_mod",
-  "use_vulkan_memory_model",
-];
+const UNZEROED = "disable_workgroup_init";
+const RELEASE = [UNZEROED, "disable_robustness", "disable_polyfills_on_integer_div_and_mod", "use_vulkan_memory_model"];
 
 /**
  * What an adapter has to be asked for: Dawn hides shader-f16 on NVIDIA under Vulkan otherwise, and
@@ -55,18 +51,20 @@ const pins = globalThis as { [PINNED]?: Map<string, Held> };
  * Opens the machine's WebGPU.
  * @param adapterName part of the name of the adapter to use, as "llvmpipe"; default: what the
  * platform prefers
- * @param robust kernels with all of the platform's checks, as pages have them: for tests
+ * @param robust kernels with all of the platform's checks, as pages have them; "unzeroed": but for
+ * workgroup memory, which is not zeroed: for tests
  * @returns null where the package is not installed (it is optional) or there is no adapter of that
  * name
  */
-export async function openNodeGpu(adapterName?: string, robust = false): Promise<NodeGpu | null> {
+export async function openNodeGpu(adapterName?: string, robust: boolean | "unzeroed" = false): Promise<NodeGpu | null> {
   const dawn = await loadDawn();
   if (!dawn) return null;
-  const key = `${adapterName ?? ""}${robust ? " robust" : ""}`;
+  const left = robust === true ? [] : robust === "unzeroed" ? [UNZEROED] : RELEASE;
+  const key = `${adapterName ?? ""} ${left}`;
   pins[PINNED] ??= new Map();
   const held = pins[PINNED].get(key) ?? {
     gpu: dawn.create([
-      `enable-dawn-features=${[...ALWAYS, ...(robust ? [] : RELEASE)]}`,
+      `enable-dawn-features=${[...ALWAYS, ...left]}`,
       "disable-dawn-features=timestamp_quantization", // to 65 us, longer than most kernels take
       ...(adapterName ? [`adapter=${adapterName}`] : []),
     ]),

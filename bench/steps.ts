@@ -40,6 +40,8 @@ export interface StepsOptions {
   readonly chunk: number;
   /** Which forms of products are used, by rows. Default: what is usual for the adapter. */
   readonly forms?: RowForms;
+  /** Whether a row has the same results beside a few others as alone; default false. */
+  readonly rowsAgree?: boolean;
   /** Whether kernels are timed first; default true. */
   readonly tune?: boolean;
 }
@@ -82,10 +84,10 @@ export async function stepsOn(
   options: StepsOptions,
   onClose: () => void = () => {},
 ): Promise<Steps> {
-  const { weights, kv, chunk, forms, tune = true } = options;
+  const { weights, kv, chunk, forms, rowsAgree = false, tune = true } = options;
   const started = performance.now();
   const format = FORMATS[weights];
-  const ops = await createWebGpuOps(gpu, { maxTokens: chunk, onClose, ...(forms && { forms }) });
+  const ops = await createWebGpuOps(gpu, { maxTokens: chunk, onClose, rowsAgree, ...(forms && { forms }) });
   let model: Decoder;
   let tuned: Readonly<Record<string, unknown>> = {};
   try {

@@ -15,6 +15,7 @@ struct Params {
   heads: u32, // H
   pairs: u32, // Dv / 2
   most: u32, // splits of all tokens together
+  unshared: u32, // up to so many tokens have as many each
   stride: u32, // floats a row of x
   y_stride: u32, // floats a row of y
 }

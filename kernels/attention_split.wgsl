@@ -24,6 +24,7 @@ struct Params {
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   most: u32, // splits of all tokens together, at most
+  unshared: u32, // up to so many tokens have as many each
   // SLICES again: a software adapter unrolls loops whose length is a constant, and compiles for
   // many seconds
   slices: u32,

@@ -29,6 +29,7 @@ struct Params {
   stride: u32, // floats a row of qkv
   y_stride: u32, // floats a row of y
   most: u32, // splits of all tokens together, at most
+  unshared: u32, // up to so many tokens have as many each
   slices: u32, // SLICES again, as in attention_split.wgsl
   skip: u32, // 0
   turned: u32, // rd / 2

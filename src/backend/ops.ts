@@ -251,8 +251,11 @@ export interface Ops {
   readonly info: BackendInfo;
   /** Largest batch (T) that begin() takes. */
   readonly maxTokens: number;
-  /** Whether a row has the same results, to the bit, whatever other rows a step has. */
-  readonly rowsAgree?: boolean;
+  /**
+   * Up to so many rows of a step have the same results, to the bit, beside each other as alone.
+   * Absent: none.
+   */
+  readonly rowsAgree?: number;
   /**
    * Tokens of a prompt, at most maxTokens, that a step should take from `position` on: others wait
    * for it, and some systems reset a device that is busy for seconds. It follows from what earlier

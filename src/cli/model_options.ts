@@ -71,7 +71,7 @@ export function addModelOptions(command: Command): Command {
     .addOption(
       new Option(
         "--speculation <way>",
-        "drafts of the next tokens on the CPU, by looking earlier words up; the text is the same; default: lookup",
+        "drafts of the next tokens, by looking earlier words up; the text is the same; default: lookup on the CPU, off on a GPU",
       ).choices(["lookup", "off"]),
     )
     .option(

@@ -73,15 +73,18 @@ export interface OpenOptions {
    */
   readonly chunk?: number;
   /**
-   * "lookup" (the default): a step of one session on the CPU computes, beside the last token, those
+   * "lookup" (the default on the CPU): a step of one session computes, beside the last token, those
    * that followed the same words earlier in the text, as long as that pays: texts that quote or
-   * edit their prompt come faster. The tokens are the same. Models with states do without.
+   * edit their prompt come faster. The tokens are the same. Models with states do without. On
+   * WebGPU it has to be asked for: a token alone is then computed by the kernels for a few, which
+   * round otherwise and may take longer; experts in slots do without there.
    */
   readonly speculation?: "lookup" | "off";
   /**
    * A small model with the same vocabulary, as open() takes it: on the CPU it drafts tokens where
    * the text does not say what may follow, as long as that pays. The tokens are the same. It takes
-   * its part of `ram`, and closes with the model. In a page a URL or a name.
+   * its part of `ram`, and closes with the model. In a page a URL or a name. On WebGPU it drafts as
+   * "lookup" does.
    */
   readonly draft?: string;
   /**

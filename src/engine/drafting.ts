@@ -8,25 +8,30 @@ import { StepCosts } from "./step_costs.ts";
 
 export class Drafting {
   readonly #vocab: number;
+  readonly #rows: number;
   readonly #wanted: () => boolean;
   readonly #draft: DraftModel | null;
-  readonly #costs = new StepCosts();
+  /** Of generations whose tokens the host chooses, and of those where steps run ahead of it. */
+  readonly #costs = { host: new StepCosts(), ahead: new StepCosts() };
   readonly #counts = { drafted: 0, accepted: 0 };
 
   /**
    * @param vocab V
+   * @param rows most of a step with drafts
    * @param wanted whether tokens may be drafted now
    */
-  constructor(vocab: number, wanted: () => boolean, draft: DraftModel | null) {
+  constructor(vocab: number, rows: number, wanted: () => boolean, draft: DraftModel | null) {
     this.#vocab = vocab;
+    this.#rows = rows;
     this.#wanted = wanted;
     this.#draft = draft;
   }
 
-  /** For a generation, which closes it. */
-  begin(): Speculation {
+  /** For a generation, which closes it; `ahead`: its steps run ahead where nothing is drafted. */
+  begin(ahead: boolean): Speculation {
     const drafter = this.#draft && new Drafter(this.#draft);
-    return new Speculation(this.#vocab, this.#costs, { wanted: this.#wanted, drafter, totals: this.#counts });
+    const parts = { rows: this.#rows, wanted: this.#wanted, drafter, totals: this.#counts };
+    return new Speculation(this.#vocab, this.#costs[ahead ? "ahead" : "host"], parts);
   }
 
   stats(): SpeculationStats {

@@ -71,7 +71,7 @@ function checkStops(stops: readonly string[]): readonly string[] {
  * @throws RequestError for an empty prompt, an id outside the vocabulary [V], or more tokens than
  * the context has
  */
-export function checkPrompt(ids: readonly number[], vocab: number, context: number): void {
+function checkPrompt(ids: readonly number[], vocab: number, context: number): void {
   if (ids.length === 0) throw new RequestError("prompt: expected at least one token, found none");
   for (const [i, id] of ids.entries()) {
     if (!Number.isInteger(id) || id < 0 || id >= vocab) {
@@ -83,4 +83,17 @@ export function checkPrompt(ids: readonly number[], vocab: number, context: numb
     `prompt: ${ids.length} tokens do not fit in the context of ${context}; shorten the prompt or open the model with a larger context`,
     { code: "context_length_exceeded", overflow: { tokens: ids.length, context } },
   );
+}
+
+/**
+ * The tokens of a prompt.
+ * @throws RequestError as checkPrompt() does, and where there is no room for it
+ */
+export function promptIds(prompt: string | readonly number[], model: SessionContext): number[] {
+  if (typeof prompt !== "string" && typeof prompt?.[Symbol.iterator] !== "function")
+    throw new RequestError(`prompt: expected a text or token ids, found ${String(prompt)}`);
+  const ids = typeof prompt === "string" ? [...model.text.encode(prompt)] : [...prompt];
+  checkPrompt(ids, model.vocab, model.context);
+  model.room.check(ids.length);
+  return ids;
 }

@@ -82,15 +82,18 @@ export function createModel(parts: ModelParts): Model {
   const room = createRoom(pool);
   const context = Math.min(parts.context, room.capacity); // no more than the memory has room for
   const watch = new RouteWatch(ops, sparseLayers(architecture).length);
-  const stepper = createStepper(runnerOf(parts, watch), room, ops.maxTokens, vocab);
+  const runner = runnerOf(parts, watch);
+  const choosing = runner.choosing !== undefined;
+  const stepper = createStepper(runner, room, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let grammars: Grammars | null = null;
   const shape = savedShape(parts);
   const lengths = ropeLengths(architecture);
   // A state cannot go back to where a draft was wrong; traces have the tokens of texts only.
-  const speculates = parts.speculates !== false && ops.rowsAgree === true && !pool.states && !parts.onRoutes;
-  const drafting = speculates ? new Drafting(vocab, () => !watch.on, parts.draft ?? null) : null;
+  const { rowsAgree = 0 } = ops;
+  const speculates = parts.speculates !== false && rowsAgree > 1 && !pool.states && !parts.onRoutes;
+  const drafting = speculates ? new Drafting(vocab, rowsAgree, () => !watch.on, parts.draft ?? null) : null;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -154,7 +157,7 @@ export function createModel(parts: ModelParts): Model {
         vocab,
         context,
         lengths,
-        ...(drafting && { speculate: () => drafting.begin() }),
+        ...(drafting && { speculate: (ahead) => drafting.begin(ahead && choosing) }),
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,

@@ -4,13 +4,13 @@ import { RequestError } from "../errors.ts";
 import type { FinishReason, GenerateOptions, Piece, Session } from "./api.ts";
 import { createBans } from "./bans.ts";
 import { Evicted } from "./claim.ts";
-import { checkLengths, checkPrompt, endsOf, setOptions } from "./generate_options.ts";
+import { checkLengths, endsOf, promptIds, setOptions } from "./generate_options.ts";
 import { maskWhile } from "./mask_while.ts";
 import { createSampler } from "./sampler.ts";
 import type { Restored, SessionContext } from "./session_context.ts";
 import type { Speculation } from "./speculation.ts";
 import { createStopFilter } from "./stop.ts";
-import { type Stream, Undecided } from "./stream.ts";
+import { Halted, type Stream, Undecided } from "./stream.ts";
 import { timings } from "./timings.ts";
 import { TokenTexts, tokenLogprob } from "./token_texts.ts";
 import { maxRows } from "./work.ts";
@@ -20,6 +20,12 @@ import { maxRows } from "./work.ts";
  * for so many: few answers are longer.
  */
 const RESERVED = 4096;
+
+/** A token; with the logits that it was chosen from if the host chose it. */
+interface Chosen {
+  readonly id: number;
+  readonly logits: Float32Array | null;
+}
 
 /** Opens a session. Only the session knows how to compute its sequence again. */
 export function createSession(model: SessionContext, restored: Restored | null = null): Session {
@@ -39,7 +45,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
   let closed = false;
   let stream: Stream | null = null; // of the running generation, if the backend chooses its tokens
   let undecided = false; // the host chooses its next token
-  let speculation: Speculation | null = null; // of the running generation, if the host chooses its tokens
+  let speculation: Speculation | null = null; // of the running generation
 
   function checkOpen(): void {
     if (closed) throw new RequestError("the session was closed");
@@ -93,11 +99,11 @@ export function createSession(model: SessionContext, restored: Restored | null =
   }
 
   /**
-   * Whether to go on after an error: the blocks were evicted and must be requested again, or the
-   * states must come to the token whose logits the host needs.
+   * Whether to go on after an error: the blocks were evicted and must be requested again, the
+   * states must come to the token whose logits the host needs, or tokens are to be drafted.
    */
   async function resumes(error: unknown): Promise<boolean> {
-    if (!(error instanceof Evicted) && !(error instanceof Undecided)) return false;
+    if (![Evicted, Undecided, Halted].some((kind) => error instanceof kind)) return false;
     undecided = error instanceof Undecided;
     await stream?.stop();
     stream = null;
@@ -124,13 +130,15 @@ export function createSession(model: SessionContext, restored: Restored | null =
     });
   }
 
-  /**
-   * The logits [V] after `rest`; where that is one token, drafted ones, `most` of them, may be
-   * computed along.
-   */
-  async function stepWithDraft(rest: readonly number[], most: number, signal?: AbortSignal): Promise<Float32Array> {
-    const alone = speculation !== null && rest.length === 1 && stepper.alone();
-    const drafted = alone ? speculation!.draft(Math.min(most, stepper.maxTokens - 1, maxRows(model.vocab) - 1)) : [];
+  /** Tokens to compute beside the last one, the only one that is not computed: `most`, or none. */
+  function drafts(rest: readonly number[], most: number): readonly number[] {
+    if (speculation === null || rest.length > 1 || !stepper.alone()) return [];
+    return speculation.draft(Math.min(most, stepper.maxTokens - 1, maxRows(model.vocab) - 1));
+  }
+
+  /** The logits [V] after `rest`, with drafted tokens computed along. */
+  async function stepWithDraft(rest: readonly number[], drafted: readonly number[], signal?: AbortSignal) {
+    const alone = rest.length === 1 && stepper.alone();
     const begun = performance.now();
     const logits = await step([...rest, ...drafted], drafted.length > 0 ? "all" : "last", signal);
     if (alone && stepper.alone()) speculation?.took(1 + drafted.length, performance.now() - begun);
@@ -175,18 +183,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
     }
   }
 
-  /** @throws RequestError as checkPrompt() does */
-  function promptIds(prompt: string | readonly number[]): readonly number[] {
-    if (typeof prompt !== "string" && typeof prompt?.[Symbol.iterator] !== "function")
-      throw new RequestError(`prompt: expected a text or token ids, found ${String(prompt)}`);
-    const ids = typeof prompt === "string" ? model.text.encode(prompt) : [...prompt];
-    checkPrompt(ids, model.vocab, context);
-    room.check(ids.length);
-    return ids;
-  }
-
   async function* run(prompt: string | readonly number[], options: GenerateOptions): AsyncGenerator<Piece, void> {
-    const ids = [...promptIds(prompt)];
+    const ids = promptIds(prompt, model);
     const promptTokens = ids.length;
     // The last token's keys and values are not needed.
     const left = Math.min(context, room.capacity + 1) - promptTokens;
@@ -206,7 +204,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
     const ends = (id: number): boolean => endIds.has(id);
     const bans = createBans(options, { vocab: model.vocab, ends: endIds, encode: model.text.plain });
     let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
-    speculation = model.speculate?.() ?? null;
+    speculation = model.speculate?.(streams) ?? null;
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     readAs(promptTokens);
     /** Tokens that the text may have before it must be read again. */
@@ -218,11 +216,13 @@ export function createSession(model: SessionContext, restored: Restored | null =
       pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1);
     }
 
-    /**
-     * The next token; with its logits if the host chose it, because the backend makes its choices
-     * ahead of time.
-     */
-    async function next(): Promise<{ id: number; logits: Float32Array | null }> {
+    /** A step that ran ahead took so long. */
+    const took = (ms: number): void => {
+      if (stepper.alone(stream)) speculation?.took(1, ms);
+    };
+
+    /** The next token; the backend makes its choices ahead of time. */
+    async function next(): Promise<Chosen> {
       speculation?.follow(ids);
       const ready = speculation?.take(ids[ids.length - 1]!);
       if (ready) {
@@ -232,6 +232,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       }
       if (stream) {
         if (pool.states && sequence.length % pool.blockSize === 0) publish();
+        if (speculation && stepper.alone(stream) && speculation.leads(mostDrafted())) stream.halt();
         try {
           const id = await stream.next();
           held.push(ids[ids.length - 1]!);
@@ -246,15 +247,13 @@ export function createSession(model: SessionContext, restored: Restored | null =
     }
 
     /** Computes the last tokens and chooses the next one. */
-    async function chooseAfter(
-      rest: readonly number[],
-      cached: number,
-    ): Promise<{ id: number; logits: Float32Array | null }> {
+    async function chooseAfter(rest: readonly number[], cached: number): Promise<Chosen> {
       if (count === 0) cachedTokens = cached;
       const { signal } = options;
       const ahead = Math.min(most - count, until() + 1 - ids.length);
-      if (streams && !undecided)
-        stream = stepper.stream({ sequence, tokens: rest, sampler, most: ahead, ends, signal });
+      const drafted = drafts(rest, mostDrafted());
+      if (streams && !undecided && drafted.length === 0)
+        stream = stepper.stream({ sequence, tokens: rest, sampler, most: ahead, ends, took, signal });
       if (stream) {
         const from = sequence.length;
         const id = await stream.next();
@@ -262,15 +261,15 @@ export function createSession(model: SessionContext, restored: Restored | null =
         publish({ ends: true });
         return { id, logits: null };
       }
-      streams &&= undecided;
+      streams &&= undecided || drafted.length > 0;
       undecided = false;
-      const begun = stepWithDraft(rest, mostDrafted(), signal);
+      const begun = stepWithDraft(rest, drafted, signal);
       const mask = constraint ? await maskWhile(begun, constraint) : null;
       return choose(await begun, mask);
     }
 
     /** Chooses the next token from the logits after the last one. */
-    function choose(logits: Float32Array, mask: Int32Array | null): { id: number; logits: Float32Array } {
+    function choose(logits: Float32Array, mask: Int32Array | null): Chosen {
       if (sequence.length % pool.blockSize === 0 || count === 0) publish({ ends: count === 0 });
       const id = sampler.next(logits, bans ? bans.mask(ids.slice(promptTokens), mask) : mask);
       constraint?.accept(id);

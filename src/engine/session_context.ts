@@ -17,8 +17,11 @@ export interface SessionContext {
   readonly vocab: number;
   /** Most positions of a session, prompt and answer together. */
   readonly context: number;
-  /** Drafts for a generation; absent: each step computes one token of it. */
-  readonly speculate?: (() => Speculation) | undefined;
+  /**
+   * Drafts for a generation, whose steps may run `ahead` where nothing is drafted; absent: each
+   * step computes one token of it.
+   */
+  readonly speculate?: ((ahead: boolean) => Speculation) | undefined;
   /** Where keys depend on the length of the text. */
   readonly lengths?: RopeLengths | null;
   /** Tokens that end a text. */

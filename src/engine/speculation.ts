@@ -2,7 +2,7 @@
 // the tokens that are chosen are the drafted ones, the logits after them are there already.
 //
 // Nothing is accepted that would not have been chosen: the sampler sees the same logits in the same
-// order. So it needs a backend that gives a row the same logits whatever rows are beside it
+// order. So it needs a backend that gives a row the same logits beside a few others
 // (Ops.rowsAgree). Where drafts are seldom right, or a step of several tokens costs too much, no
 // draft is computed; whether they would be right is observed all the same, at no cost.
 
@@ -34,6 +34,8 @@ type Counts = { -readonly [K in keyof SpeculationCounts]: number };
 type Proposing = Pick<Drafter, "gate" | "propose" | "close">;
 
 export interface SpeculationParts {
+  /** Most rows of a step; default: any. */
+  readonly rows?: number;
   /** Whether tokens may be drafted now; default: always. */
   readonly wanted?: () => boolean;
   /** Of this generation, which closes it; null: there is no draft model. */
@@ -61,6 +63,7 @@ export class Speculation {
   readonly #lookup: PromptLookup;
   readonly #costs: StepCosts;
   readonly #vocab: number;
+  readonly #rows: number;
   readonly #wanted: () => boolean;
   readonly #drafter: Proposing | null;
   readonly #totals: Counts | null;
@@ -69,6 +72,8 @@ export class Speculation {
   #match: Match | null = null;
   /** Tokens that the last step drafted and that are still open, and the logits after each. */
   #open: Open | null = null;
+  /** How many tokens the draft model is to propose, where leads() has found that; 0: it has not. */
+  #toPropose = 0;
   /** What the draft model proposed for the next step. */
   #proposed: readonly number[] = [];
   /** Whether the last draft was that. */
@@ -76,7 +81,9 @@ export class Speculation {
   readonly #counts = { drafted: 0, accepted: 0 };
 
   /** @param vocab V */
-  constructor(vocab: number, costs: StepCosts, { wanted = () => true, drafter, totals }: SpeculationParts = {}) {
+  constructor(vocab: number, costs: StepCosts, parts: SpeculationParts = {}) {
+    const { rows = Number.POSITIVE_INFINITY, wanted = () => true, drafter, totals } = parts;
+    this.#rows = rows;
     this.#lookup = new PromptLookup(vocab);
     this.#costs = costs;
     this.#vocab = vocab;
@@ -101,14 +108,28 @@ export class Speculation {
   }
 
   /**
+   * Whether tokens should be drafted now, `most` of them: to be asked once for a token that is
+   * computed without.
+   */
+  leads(most: number): boolean {
+    const limit = Math.min(most, this.#rows - 1);
+    if (limit < 1 || !this.#wanted()) return false;
+    if (this.#expected(limit) > 0) return true;
+    if (this.#toPropose === 0) this.#toPropose = this.#drafter?.gate.wanted(this.#costs, limit) ?? 0;
+    return this.#toPropose > 0;
+  }
+
+  /**
    * Has up to `most` tokens drafted by the draft model, for the next draft(), where the text itself
    * does not say what may follow. `text`: all of it.
    * @throws the signal's reason
    */
   async propose(text: readonly number[], most: number, signal?: AbortSignal): Promise<void> {
     this.#proposed = [];
-    if (this.#drafter === null || most < 1 || !this.#wanted() || this.#expected(most) > 0) return;
-    const count = this.#drafter.gate.wanted(this.#costs, most);
+    const limit = Math.min(most, this.#rows - 1);
+    if (this.#drafter === null || limit < 1 || !this.#wanted() || this.#expected(limit) > 0) return;
+    const count = Math.min(limit, this.#toPropose || this.#drafter.gate.wanted(this.#costs, limit));
+    this.#toPropose = 0;
     if (count === 0) return;
     const ids = await this.#drafter.propose(text, count, signal);
     const foreign = ids.findIndex((id) => id >= this.#vocab); // its vocabulary may be padded further
@@ -117,13 +138,14 @@ export class Speculation {
 
   /** Tokens to compute beside the last one of the text, at most `most`, perhaps none. */
   draft(most: number): readonly number[] {
-    const proposed = this.#proposed.slice(0, Math.max(0, most));
+    const limit = Math.min(most, this.#rows - 1);
+    const proposed = this.#proposed.slice(0, Math.max(0, limit));
     this.#proposed = [];
     this.#offersProposed = proposed.length > 0;
     if (!this.#wanted()) return [];
     if (proposed.length > 0) return proposed;
     const match = this.#match!;
-    return Array.from({ length: this.#expected(most) }, (_, i) => this.#lookup.after(match, i));
+    return Array.from({ length: this.#expected(limit) }, (_, i) => this.#lookup.after(match, i));
   }
 
   /** A step computed `drafted` behind the last token: logits [n, V] after each of them. */

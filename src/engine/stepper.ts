@@ -102,8 +102,8 @@ class Pause<T = unknown> {
 
 export interface Stepper {
   readonly maxTokens: number;
-  /** Whether no other work shares its steps, or waits for one. */
-  alone(): boolean;
+  /** Whether no other work shares its steps, or waits for one; `own`: work of the caller's. */
+  alone(own?: Stream | null): boolean;
   /** Tokens of a prompt that should be one step() from `position` on: at most maxTokens. */
   chunk(position: number): number;
   /**
@@ -157,7 +157,8 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       wake = resolve;
     });
 
-  const alone = (): boolean => !shared && waiting.length === 0 && present === null && streams.size === 0;
+  const alone = (own: Stream | null = null): boolean =>
+    !shared && present === null && [...waiting, ...streams].every((work) => work === own);
 
   /** Queues the streams that should join the next step. */
   function enqueue(): void {

@@ -31,6 +31,8 @@ export interface StreamOptions {
    * multiple of this before the consumer has come there and kept them (states.ts).
    */
   readonly edge?: number | undefined;
+  /** Called with the ms that a step has taken where steps followed each other without a pause. */
+  readonly took?: ((ms: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,7 +50,7 @@ type Place = "idle" | "queued" | "stepping";
  *
  *   backend --UNDECIDED arrives, or equip() finds no chooser--> host --done()--> backend
  *   (with states, UNDECIDED: over, and the session computes the last token again)
- *   backend, host --an end id, fail(), evict(), stop()--> over
+ *   backend, host --an end id, fail(), evict(), halt(), stop()--> over
  */
 type Phase =
   /** The backend chooses, and may run ahead. */
@@ -76,6 +78,14 @@ export class Undecided extends Error {
   override readonly name = "Undecided";
 }
 
+/** What a stream ends with that was halted, after the ids of the steps in flight. */
+export class Halted extends Error {
+  override readonly name = "Halted";
+}
+
+/** Ids that arrive one after the other over which the time of a step is taken. */
+const TIMED = 4;
+
 interface Ask {
   readonly resolve: (id: number) => void;
   readonly reject: (error: unknown) => void;
@@ -97,6 +107,10 @@ export class Stream implements Work {
   readonly #ends: (id: number) => boolean;
   readonly #edge: number | undefined;
   readonly #wake: () => void;
+  readonly #took: ((ms: number) => void) | undefined;
+  /** When the last ids arrived between which the device was never without a step. */
+  #arrivals: number[] = [];
+  #halted = false;
   #stay: () => void = () => {};
   readonly #ids: number[] = []; // arrived, not taken
   #left: number; // ids that may still arrive
@@ -115,6 +129,7 @@ export class Stream implements Work {
     this.#sampler = options.sampler;
     this.#ends = options.ends;
     this.#edge = options.edge;
+    this.#took = options.took;
     this.#left = options.most;
     this.#take = options.tokens.length;
     this.#wake = wake;
@@ -154,6 +169,13 @@ export class Stream implements Work {
     return promise;
   }
 
+  /** No step follows those in flight, whose ids still come; then next() rejects with Halted. */
+  halt(): void {
+    this.#halted = true;
+    if (!this.stepping) this.fail(new Halted());
+    this.#wake();
+  }
+
   /** Rejects the consumer at once, whatever has arrived for it. */
   cancel(error: unknown): void {
     this.#ids.length = 0;
@@ -176,6 +198,7 @@ export class Stream implements Work {
   /** The step, and those that followed it, are over. */
   leave(): void {
     this.#place = "idle";
+    if (this.#halted) this.fail(new Halted());
   }
 
   get stepping(): boolean {
@@ -206,7 +229,7 @@ export class Stream implements Work {
 
   /** Whether a token may follow those in flight, as far as the generation goes. */
   get goesOn(): boolean {
-    return this.#phase.name === "backend" && this.#left > this.inFlight && !this.#atEdge;
+    return this.#phase.name === "backend" && this.#left > this.inFlight && !this.#halted && !this.#atEdge;
   }
 
   /** Whether the next step has to wait until the consumer has taken all ids before it. */
@@ -254,6 +277,7 @@ export class Stream implements Work {
   /** The id of the oldest step in flight has arrived. */
   arrived(id: number): void {
     if (this.#phase.name !== "backend") return; // it ran ahead of an end, or of the host
+    this.#time();
     if (id === UNDECIDED && this.#edge !== undefined) this.fail(new Undecided());
     else if (id === UNDECIDED) {
       // The last token is computed once more, for its logits; its keys and values
@@ -265,6 +289,17 @@ export class Stream implements Work {
       this.#sampler.accept(id);
       this.#put(id);
     }
+  }
+
+  /** Takes the time of steps between ids that have arrived. */
+  #time(): void {
+    if (this.#took === undefined) return;
+    this.#arrivals.push(performance.now());
+    if (this.#arrivals.length > TIMED) {
+      this.#took((this.#arrivals.at(-1)! - this.#arrivals[0]!) / TIMED);
+      this.#arrivals.shift();
+    }
+    if (this.inFlight === 0) this.#arrivals = [];
   }
 
   /**

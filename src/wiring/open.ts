@@ -96,20 +96,20 @@ export async function openModel(
     const sources = await settleSources(input.sources);
     if (draft) checkDraft(draft, { label: where, vocab: architecture.vocab, tokenizer }, architecture);
     gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
-    if (draft && gpu)
-      throw new RequestError(
-        `draft: ${draft.name} can draft for a model on the CPU only, this one is computed on a GPU; choose backend cpu, or leave draft out`,
-      );
     const opening = planOpening(architecture, sources, options, gpu, platform.ram);
     const { context, chunk, kvPrecision, formats, plan } = opening;
     const chosen = formats(plan.weights);
     const weights = formatsText(sources, chosen);
 
+    if (draft && gpu && plan.tiers)
+      throw new RequestError(
+        `draft: ${draft.name} cannot draft for a model with offloaded experts on a GPU; choose backend cpu, or leave draft out`,
+      );
     const exact = options.activations === "f32";
     panels = gpu ? panelWorker(cpuOptions(options, platform)) : null;
     const webgpu = gpu
       ? await createWebGpuOps(gpu.gpu, {
-          maxTokens: chunk,
+          ...{ maxTokens: chunk, rowsAgree: draft !== null || options.speculation === "lookup" },
           ...(exact && { arithmetics: ["f32"] }),
           ...(panels?.workOf && { workOf: panels.workOf }),
         })

@@ -7,7 +7,7 @@ import type { Steps } from "../../bench/steps.ts";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import type { Counters } from "../../src/backend/webgpu/device/device.ts";
 import { sidesOf } from "../../src/backend/webgpu/tuning/matvec.ts";
-import { rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
+import { agreeing, rowsPerExpert, stepSizes, usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import { type Abilities, Tuning } from "../../src/backend/webgpu/tuning/tuning.ts";
 import { openModel } from "../../src/wiring/open.ts";
 import { NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
@@ -189,6 +189,25 @@ describe("forms by rows", () => {
     const tuning = new Tuning({ ...GPU, forms: usualForms(false, false, true) });
     expect([1, 2, 16, 17].map((n) => tuning.form(n))).toEqual(["vec", "4x4", "4x4", "tile"]);
     expect([1, 2, 16, 256].map((n) => tuning.expertForm(n, 2, 8))).toEqual(["vec", "4x4", "4x4", "tile"]);
+  });
+
+  it.each([
+    ["a software adapter", usualForms(true), ["8x4", "8x4"], ["8x4", "8x4"]],
+    ["a GPU", usualForms(false), ["8x4", "4x16"], ["8x4", "4x16"]],
+    ["a GPU of few registers", usualForms(false, false, true), ["4x4", "4x4"], ["4x4", "4x4"]],
+    ["tiles that were asked for", usualForms(true, true), ["8x4", "tile"], ["8x4", "8x4"]],
+    ["rows that were timed", { ...usualForms(false), experts: [[1.1, "vec"]] }, ["8x4", "4x16"], ["8x4", "8x4"]],
+  ] as const)("up to eight rows have one form where they agree: %s", (_, forms, matrices, experts) => {
+    const tuning = new Tuning({ ...GPU, forms: agreeing(forms) });
+    expect(tuning.agree).toBe(8);
+    const rows = [1, 2, 5, 8];
+    expect(new Set(rows.map((n) => tuning.form(n)))).toEqual(new Set([matrices[0]]));
+    expect(new Set(rows.map((n) => tuning.expertForm(n, 2, 8)))).toEqual(new Set([experts[0]]));
+    expect([tuning.form(9), tuning.expertForm(19, 2, 8)]).toEqual([matrices[1], experts[1]]);
+    tuning.leaveOut({ few: "8x4", arithmetic: "f32" } as never);
+    tuning.leaveOut({ few: "4x16", arithmetic: "f32" } as never);
+    tuning.leaveOut({ few: "4x4", arithmetic: "f32" } as never);
+    expect(tuning.agree).toBe(0);
   });
 
   it("a warm-up goes through all of them, in the largest steps of up to 16 rows", () => {

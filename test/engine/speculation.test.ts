@@ -8,7 +8,7 @@ import { PromptLookup } from "../../src/engine/prompt_lookup.ts";
 import { Speculation } from "../../src/engine/speculation.ts";
 import { StepCosts } from "../../src/engine/step_costs.ts";
 import type { Constraint } from "../../src/grammar/types.ts";
-import { type FakeOptions, fakeBackend, logitsAfter, on, VOCAB } from "../support/fake_backend.ts";
+import { expectIdle, type FakeOptions, fakeBackend, logitsAfter, on, VOCAB } from "../support/fake_backend.ts";
 import { collect } from "../support/pieces.ts";
 
 /** Steps of so many tokens cost so much of a step of one, whatever they take here. */
@@ -206,6 +206,85 @@ describe("an answer with drafts", () => {
       const again = await collect(session.generate([...more, 1, 2], on(10)));
       expect(again.ids).toEqual((await collect(plain.session().generate([...more, 1, 2], on(10)))).ids);
     }
+  });
+
+  /** Of a backend that chooses tokens greedily, with penalties, while its steps run ahead. */
+  const ahead: readonly [string, GenerateOptions, FakeOptions][] = [
+    ["greedy", {}, {}],
+    ["with penalties", { frequencyPenalty: 300, presencePenalty: 20 }, {}],
+    ["that a stop text ends", { stop: ["abc", "kk"] }, {}],
+    ["until the end token", { ignoreEos: false }, {}],
+    ["in windows", {}, { window: 6 }],
+    ["where the host has to choose now and then", {}, { undecided: (history) => history.length % 7 === 0 }],
+    ["in a cache that grows", {}, { blocks: 40 }],
+  ];
+  it.each(ahead)("is the answer of steps that run ahead: %s", async (_, options, backendOptions) => {
+    let accepted = 0;
+    for (const [period, seed] of [
+      [3, 1],
+      [7, 2],
+      [12, 3],
+    ] as const) {
+      const prompt = Array.from({ length: 20 }, (_, i) => ((i * i + seed) % (VOCAB - 1)) + 1);
+      const asked = { ...on(90), ...options };
+      const plain = copying(period, { ...backendOptions, chooses: true });
+      const drafting = copying(period, { ...backendOptions, chooses: true, speculate: free });
+      const without = await collect(plain.session().generate(prompt, asked));
+      const session = drafting.session();
+      const withDrafts = await collect(session.generate(prompt, asked));
+      const same = ({ ids, text, finish: { reason, stop } }: typeof without) => ({ ids, text, reason, stop });
+      expect(same(withDrafts)).toEqual(same(without));
+      accepted += withDrafts.finish.speculation?.accepted ?? 0;
+      // The session holds the text that was chosen, and goes on from there.
+      const more = [...prompt, ...withDrafts.ids.slice(0, -1)];
+      expect(session.tokens).toEqual(more.slice(0, session.tokens.length));
+      const again = await collect(session.generate([...more, 1, 2], on(10)));
+      expect(again.ids).toEqual((await collect(plain.session().generate([...more, 1, 2], on(10)))).ids);
+      session.close();
+      await expectIdle(drafting, 0);
+    }
+    expect(accepted).toBeGreaterThan(0);
+  });
+
+  it("is drafted by what steps take that run ahead", async () => {
+    const costs = new StepCosts();
+    const backend = copying(8, { chooses: true, speculate: () => new Speculation(VOCAB, costs) });
+    await collect(backend.session().generate([1, 2, 3, 4], on(6)));
+    expect(costs.one).toBeGreaterThan(0);
+  });
+
+  it("runs ahead again where nothing is drafted, from the ids of all steps that were in flight", async () => {
+    const cycle = [1, 2, 3, 4, 5, 6, 7, 8];
+    const drafting = copying(8, { chooses: true, speculate: free });
+    const session = drafting.session();
+    await collect(session.generate([...cycle, ...cycle], on(100)));
+    expect(drafting.shape).toMatch(/n+l+b+n+l/); // ahead, drafts, and so on
+    const steps = drafting.asked.map(({ positions }) => positions[0]!);
+    const skipped = steps.filter((at, i) => i > 0 && at > steps[i - 1]! + drafting.asked[i - 1]!.tokens.length);
+    expect(skipped).toEqual([]);
+  });
+
+  it("is the same beside others whose steps run ahead, whatever is evicted", async () => {
+    const ask = fc.record({ seed: fc.nat(9), length: fc.integer({ min: 5, max: 40 }) });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(ask, { minLength: 1, maxLength: 4 }),
+        fc.integer({ min: 16, max: 40 }),
+        fc.constantFrom(undefined, 6),
+        async (asks, blocks, window) => {
+          const answers = async (speculate?: () => Speculation) => {
+            const room = { blocks, chooses: true, ...(window !== undefined && { window }) };
+            const backend = copying(4, { ...room, ...(speculate && { speculate }) });
+            const found = asks.map(({ seed, length }) =>
+              collect(backend.session(60).generate([seed + 1, 2, 3, 1, seed + 1, 2], on(length))),
+            );
+            return (await Promise.all(found)).map(({ ids }) => ids);
+          };
+          expect(await answers(free)).toEqual(await answers());
+        },
+      ),
+      { numRuns: 40 },
+    );
   });
 
   it("saves steps where a text repeats itself", async () => {

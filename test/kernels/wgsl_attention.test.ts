@@ -128,6 +128,7 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
             abreast: Math.min(heads / kvHeads, 256 / shares),
             chunk: shares < 16 ? 8 : 4,
             most: 1,
+            unshared: 0,
             slices,
             skip: 0,
           },

@@ -74,7 +74,7 @@ const ALONE: Readonly<Record<string, () => { readonly run: KernelRun; readonly y
     const stride = H * Dv + 2 * H;
     const y = new Float32Array(T * H * Dv);
     const x = Float32Array.from(uniform(T * splits * stride, 3), Math.abs); // sums of weights are positive
-    const params = { heads: H, pairs: Dv / 2, most: T * splits, stride, y_stride: H * Dv };
+    const params = { heads: H, pairs: Dv / 2, most: T * splits, unshared: 0, stride, y_stride: H * Dv };
     const buffers = { count: Uint32Array.of(T, 0, 0, 0), x, sinks: Float32Array.of(1, 0, -1, 0), y };
     return { run: { name: "attention_reduce", n: T, params, overrides: { SINKS: 1 }, buffers }, y };
   },

@@ -78,7 +78,7 @@ export interface FakeOptions {
   readonly storeBlocks?: number;
   /** False: a backend that only gives logits. */
   readonly chooses?: boolean;
-  /** Logits [V] after a history, where the host chooses; default logitsAfter(). */
+  /** Logits [V] after a history; default logitsAfter(). */
   readonly logits?: (history: readonly number[]) => Float32Array;
   /** Drafts for sessions' generations; default: none. */
   readonly speculate?: () => Speculation;
@@ -246,7 +246,7 @@ export function fakeBackend(options: FakeOptions = {}) {
         const chooser = batch.choosers![row] as FakeChooser;
         if (!choosers.has(chooser)) throw new Error("a closed chooser");
         if (undecided(history)) return UNDECIDED;
-        const id = choice(logitsAfter(history), { ...chooser.settings, counts: chooser.counts });
+        const id = choice(logits(history), { ...chooser.settings, counts: chooser.counts });
         chooser.counts.set(id, (chooser.counts.get(id) ?? 0) + 1);
         return id;
       });

@@ -71,7 +71,7 @@ export function createSimdOps(options: SimdOptions): Ops {
 class SimdOps implements Ops {
   readonly #info: BackendInfo;
   readonly maxTokens: number;
-  readonly rowsAgree = true;
+  readonly rowsAgree = Number.POSITIVE_INFINITY;
   readonly #home: Heap;
   readonly #pool: Pool;
   readonly #heaps: SimdHeaps;

@@ -18,7 +18,7 @@ import { Device } from "./device/device.ts";
 import { ARITHMETICS, type Arithmetic } from "./dispatch/shader.ts";
 import { Verbs } from "./step/verbs.ts";
 import type { VerbsOptions, WebGpuOps } from "./step/webgpu_ops.ts";
-import { type RowForms, usualForms } from "./tuning/rows.ts";
+import { agreeing, type RowForms, usualForms } from "./tuning/rows.ts";
 import { type TileName, tilesFor, usualTile } from "./tuning/tiles.ts";
 
 export type { WebGpuOps } from "./step/webgpu_ops.ts";
@@ -33,6 +33,11 @@ export interface WebGpuOptions extends Omit<VerbsOptions, "abilities" | "adapter
   readonly tile?: TileName;
   /** Which forms of products are used, by rows. Default: what is usual for the kind of adapter. */
   readonly forms?: RowForms;
+  /**
+   * Whether a row of a step with a few has the same results, to the bit, as alone (Ops.rowsAgree).
+   * A single one takes longer then. Default false.
+   */
+  readonly rowsAgree?: boolean;
   /** Default: the adapter that the platform prefers. */
   readonly adapter?: GPUAdapter;
   /** False keeps to the core of WebGPU where the adapter offers more. Default true. */
@@ -70,7 +75,8 @@ export async function createWebGpuOps(gpu: GPU, options: WebGpuOptions): Promise
     const tile = options.tile ?? usualTile(software);
     const int8First = prefersInt8(adapter);
     const fewRegisters = hasFewRegisters(adapter);
-    const forms = options.forms ?? usualForms(software, options.tile !== undefined, fewRegisters);
+    const usual = options.forms ?? usualForms(software, options.tile !== undefined, fewRegisters);
+    const forms = options.rowsAgree ? agreeing(usual) : usual;
     if (!tilesFor(FORMATS.q4, can).includes(tile))
       throw new DeviceError(`tile ${tile}: this device lacks what it needs`);
     const device = new Device(await requestDevice(adapter, wanted));

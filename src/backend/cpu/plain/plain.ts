@@ -74,7 +74,7 @@ export function createPlainOps(maxTokens: number, deviceName: string, observer: 
 class PlainOps implements Ops {
   readonly info: BackendInfo;
   readonly maxTokens: number;
-  readonly rowsAgree = true;
+  readonly rowsAgree = Number.POSITIVE_INFINITY;
   readonly #arena = new Arena();
   readonly #work = plainWork();
   #scratch = new Scratch();

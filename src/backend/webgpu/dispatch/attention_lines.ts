@@ -7,14 +7,15 @@ import type { KernelLine } from "./line.ts";
  * Parts that the positions of each of n tokens are cut into, as kernels/lib/attention/splits.wgsl
  * has it.
  */
-export const splits = (n: number, most: number) => Math.max(Math.floor(most / n), 1);
+export const splits = (n: number, most: number, unshared: number) =>
+  n <= unshared ? most : Math.max(Math.floor(most / n), 1);
 
 const PARAMS = ["block", "heads", "kv_heads", "pairs", "window", "scale", "stride", "y_stride"];
-const SPLIT_PARAMS = [...PARAMS, "most", "slices", "skip"];
+const SPLIT_PARAMS = [...PARAMS, "most", "unshared", "slices", "skip"];
 const SPLIT_OVERRIDES = ["SINKS", "UNITS", "SLICES", "FOURS"];
 /** Of single tokens: their positions in splits. */
 const SINGLE: Pick<KernelLine, "grid" | "cost"> = {
-  grid: (n, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), n * splits(n, o.most!)],
+  grid: (n, o) => [o.kv_heads! * Math.ceil(o.heads! / o.kv_heads! / 8), n * splits(n, o.most!, o.unshared!)],
   cost: (_, o, work, batch) => attentionCost(o, work, batch, 1),
 };
 
@@ -94,10 +95,10 @@ export const ATTENTION = {
   },
   attention_reduce: {
     bindings: { p: "uniform", count: "uniform", x: "read", sinks: "read", y: "write" },
-    params: ["heads", "pairs", "most", "stride", "y_stride"],
+    params: ["heads", "pairs", "most", "unshared", "stride", "y_stride"],
     overrides: ["SINKS"],
     grid: (n, o) => [o.heads!, n],
     cost: (n, o) =>
-      moves(n * o.heads! * o.pairs! * 2 * (splits(n, o.most!) + 1), 3 * n * o.heads! * o.pairs! * o.most!),
+      moves(n * o.heads! * o.pairs! * 2 * (splits(n, o.most!, o.unshared!) + 1), 3 * n * o.heads! * o.pairs! * o.most!),
   },
 } as const satisfies Record<string, KernelLine>;

@@ -120,14 +120,16 @@ export class AttentionCalls {
    */
   encode(cache: Cache, qkv: GpuTensor, shape: Attention, unturned: Buffer | null = null): GpuTensor {
     const { store: kv, keys, values, words, positions } = cache;
-    const { plans, scratch, step, software } = this.#tools;
+    const { plans, scratch, step, software, agree } = this.#tools;
     const n = qkv.shape[0];
     const { valueDim } = rowOf(shape);
     const runs = step.runs((shape.latent ? latentRunsOf(shape) : runsOf(shape)).longest);
-    const most = mostSplits(positions, shape, software);
+    // Tokens that agree are cut alike, however many there are and however large the store is.
+    const most = mostSplits(agree > 0 ? Number.POSITIVE_INFINITY : positions, shape, software);
     // Rows of a split: outputs, then a maximum and a sum a head.
     const rowOfParts = shape.heads * (valueDim + 2);
-    const parts = most > 1 ? scratch.storage("attention splits", most, rowOfParts, "outputs") : null;
+    const together = Math.max(1, agree) * most;
+    const parts = most > 1 ? scratch.storage("attention splits", together, rowOfParts, "outputs") : null;
     const y = scratch.tensor("attention", n, shape.heads * valueDim, "tokens");
     const rotated = kv.precision === "q8" && !shape.latent ? this.#q8.queries(cache, qkv, shape) : null;
     const from = unturned ?? rotated?.buffer ?? qkv.buffer;
@@ -144,12 +146,16 @@ export class AttentionCalls {
     };
     const tiled = !turn && (!shape.latent || !shape.sinks); // attention_latent.wgsl takes no sinks
     if (tiled && runs.count < n && n > FEW_TOKENS) plans.dispatch(calls.runs, runs.count);
-    else plans.dispatch(splits(n, most) > 1 && this.#far(shape) ? calls.split : calls.whole, n);
+    else plans.dispatch(splits(n, most, agree) > 1 && this.#far(n, shape) ? calls.split : calls.whole, n);
     return y;
   }
 
-  /** Whether a token of the step sees positions that are worth more workgroups than one. */
-  #far({ window }: Attention): boolean {
+  /**
+   * Whether a token of the step sees positions that are worth more workgroups than one; tokens that
+   * agree are taken to, wherever they are.
+   */
+  #far(n: number, { window }: Attention): boolean {
+    if (n <= this.#tools.agree) return true;
     const seen = (position: number): number => Math.min(position + 1, window ?? position + 1);
     return this.#tools.step.batch!.positions.some((position) => seen(position) >= WHOLE_POSITIONS);
   }
@@ -210,6 +216,7 @@ export class AttentionCalls {
       abreast,
       chunk: shares < 16 ? 8 : 4,
       most,
+      unshared: this.#tools.agree,
       slices,
       skip: headDim - valueDim,
     };

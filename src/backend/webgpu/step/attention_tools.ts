@@ -16,4 +16,6 @@ export interface AttentionTools {
   readonly software: boolean;
   /** An invocation has room for some 64 numbers. */
   readonly fewRegisters: boolean;
+  /** Up to so many tokens of a step have the same results beside each other as alone. */
+  readonly agree: number;
 }

@@ -135,7 +135,7 @@ export class LatentCalls {
     const { tuning } = this.#tools;
     const few = tuning.form(16);
     if (few === "4x4") return few;
-    const one = n <= FEW["8x4"].tokens || tuning.forms.alone;
+    const one = n <= Math.max(FEW["8x4"].tokens, tuning.agree) || tuning.forms.alone;
     return one || few === "vec" || few === "tile" ? "8x4" : few;
   }
 }

@@ -82,6 +82,18 @@ export class Waiting {
     return last.unturned.projection;
   }
 
+  /**
+   * Takes the sum over experts of the rows that ffn() computes of too: its last dispatch reads
+   * nothing that this writes. Encodes what waits else, if a gate reads it.
+   */
+  takeBeside(gate: boolean): PendingDispatch | null {
+    if (this.last?.waits) [this.beside, this.last] = [this.last, null];
+    else if (gate) this.settle();
+    const { beside } = this;
+    this.beside = null; // so that nothing settles it
+    return beside;
+  }
+
   /** The projection of what is left is about to be overwritten. @returns the tensor of it */
   takeLeft(): GpuTensor | null {
     const left = this.#left;

@@ -57,11 +57,12 @@ export class Projections {
       this.#fused(x, matrices, attention, y, cache);
       return null;
     }
-    const { scratch, step } = this.#context;
+    const { scratch, step, tuning } = this.#context;
     const projection = scratch.storage("projection", x.shape[0], y.stride, "tokens");
     this.#multiply(x, matrices, projection, y.stride);
     const turned = (to: Cache | null) => (): void => turn(this.#context, projection, attention, y, to);
-    if (cache && step.apart)
+    // Tokens of one sequence are never turned by attention: where they agree, no others are.
+    if (cache && step.apart && tuning.agree === 0)
       return {
         tensor: y,
         alone: turned(cache),

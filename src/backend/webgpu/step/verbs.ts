@@ -95,7 +95,7 @@ export class Verbs implements WebGpuOps {
     const parts = { encoder: this.#encoder, plans: this.#plans, scratch: this.#scratch, step: this.#step };
     this.#tools = parts;
     const fewRegisters = this.tuning.abilities.fewRegisters ?? false;
-    const tools = { ...parts, device, software: info.software, fewRegisters };
+    const tools = { ...parts, device, software: info.software, fewRegisters, agree: this.tuning.agree };
     this.#attention = new AttentionCalls(tools);
     this.#latent = new LatentCalls({ ...tools, tuning: this.tuning });
     this.#norms = new Norms(tools);
@@ -108,6 +108,11 @@ export class Verbs implements WebGpuOps {
     this.choosing = new GpuChoosing({ ...tools, given });
     this.recurrent = new RecurrentCalls({ ...tools, ...own, given, batch: () => this.#batch() });
     this.#onClose = options.onClose;
+  }
+
+  /** None with experts in slots: what is added up first follows from which are there. */
+  get rowsAgree(): number {
+    return this.#slots.length > 0 ? 0 : this.tuning.agree;
   }
 
   get device(): GPUDevice {
@@ -313,13 +318,7 @@ export class Verbs implements WebGpuOps {
 
   ffn(x: Tensor, w: Ffn): Tensor {
     const from = this.#scratch.own(x);
-    if (this.#waiting.last?.waits) {
-      // The sum over experts of the same rows: its last dispatch reads nothing that this writes.
-      this.#waiting.beside = this.#waiting.last;
-      this.#waiting.last = null;
-    } else if (w.gate) this.#waiting.settle();
-    const beside = this.#waiting.beside;
-    this.#waiting.beside = null; // so that nothing below settles it
+    const beside = this.#waiting.takeBeside(w.gate !== null);
     const rows = (to: Arithmetic) => this.#expertRows(from, to);
     const finish = this.#ffn.encode({ x: from, each: 1, rows }, w as GpuFfn);
     const tensor = this.#scratch.tensor("ffn", from.shape[0], w.hidden, from.rows);

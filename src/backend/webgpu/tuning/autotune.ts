@@ -24,6 +24,7 @@ import {
 } from "./problem.ts";
 import { type Gate, Questions } from "./questions.ts";
 import {
+  agreeing,
   type Form,
   formFor,
   type RowForms,
@@ -133,7 +134,10 @@ async function autotune(
     }
     onProgress?.(i + 1, tasks.length);
   }
-  if (everything) tuning.forms = model.forms.found(tuning.forms);
+  if (everything) {
+    const found = model.forms.found(tuning.forms);
+    tuning.forms = tuning.agree > 0 ? agreeing(found) : found;
+  }
   if (solved.length > 0) await store?.write(name, JSON.stringify(known));
   return solved;
 }

@@ -20,6 +20,23 @@ export interface RowForms {
    * are multiplied at once; else a team shares the columns.
    */
   readonly alone: boolean;
+  /**
+   * Up to so many rows of a step have the forms of one, so that each has the same results, to the
+   * bit, whatever rows are beside it. Absent: none.
+   */
+  readonly agree?: number;
+}
+
+/** Rows that can agree: attention takes more by other kernels (attention.ts). */
+export const AGREEING_ROWS = 8;
+
+/** Forms by which up to eight rows agree: a single one is multiplied as a few are. */
+export function agreeing(forms: RowForms): RowForms {
+  const few = (thresholds: Thresholds): Thresholds => {
+    const left = thresholds.filter(([, form]) => form !== "vec");
+    return left.length > 0 ? left : [[AGREEING_ROWS, "8x4"]];
+  };
+  return { ...forms, matrices: few(forms.matrices), experts: few(forms.experts), agree: AGREEING_ROWS };
 }
 
 /**

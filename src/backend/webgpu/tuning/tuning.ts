@@ -101,7 +101,7 @@ const MORE_SHAPES: typeof SHAPES = [
 ];
 
 export class Tuning {
-  #abilities: Abilities;
+  abilities: Abilities;
   /** The variant of products for many rows, of weights that it takes (tileFor()). */
   tile: TileName;
   #tiles: readonly TileName[] = Object.keys(TILES) as TileName[];
@@ -111,13 +111,9 @@ export class Tuning {
   #found: Found = { matvec: new Map(), experts: new Map(), tiles: new Map() };
 
   constructor(abilities: Abilities) {
-    this.#abilities = abilities;
+    this.abilities = abilities;
     this.tile = abilities.tile;
     this.forms = abilities.forms;
-  }
-
-  get abilities(): Abilities {
-    return this.#abilities;
   }
 
   /** Panels that an invocation of qkv_vec makes at once. */
@@ -171,12 +167,18 @@ export class Tuning {
 
   /** How a matrix is multiplied by so many rows. */
   form(rows: number): Form {
-    return formFor(this.forms.matrices, rows, this.#without);
+    return formFor(this.forms.matrices, rows <= this.agree ? 1 : rows, this.#without);
   }
 
   /** How experts are, if n tokens choose K of E. */
   expertForm(n: number, K: number, E: number): Form {
-    return formFor(this.forms.experts, rowsPerExpert(n, K, E), this.#without);
+    return formFor(this.forms.experts, n <= this.agree ? 1 : rowsPerExpert(n, K, E), this.#without);
+  }
+
+  /** Up to so many rows of a step agree; none where the kernels for a few were left out. */
+  get agree(): number {
+    const { agree = 0, matrices, experts } = this.forms;
+    return [matrices, experts].some((of) => formFor(of, 1, this.#without) === "tile") ? 0 : agree;
   }
 
   /** Steps of at most `most` tokens that between them use every form, if tokens choose K of E. */
@@ -206,7 +208,7 @@ export class Tuning {
 
   /** From now on experts start from floats where those are allowed: int8 has to be faster. */
   startTiming(): void {
-    this.#abilities = { ...this.#abilities, int8First: false };
+    this.abilities = { ...this.abilities, int8First: false };
   }
 
   /** Whether experts are multiplied in int8 where no variant was set. */
@@ -228,7 +230,7 @@ export class Tuning {
    * arithmetic or its use of subgroups. Returns whether another variant is left.
    */
   leaveOut({ few, tile, tile_size, cell, arithmetic, reduce }: Variant): boolean {
-    const { arithmetics } = this.#abilities;
+    const { arithmetics } = this.abilities;
     if (few !== undefined && arithmetic === "f32") {
       const before = this.#without.size;
       return this.#without.add(few === "alone" ? "8x4" : few).size > before;
@@ -242,16 +244,16 @@ export class Tuning {
       for (const [key, name] of this.#found.tiles) if (!this.#tiles.includes(name)) this.#found.tiles.delete(key);
       const left = this.tilesFor(FORMATS.f32); // which suit all weights
       if (!this.#tiles.includes(this.tile)) {
-        const next = [this.#abilities.tile, ...left].find((name) => left.includes(name));
+        const next = [this.abilities.tile, ...left].find((name) => left.includes(name));
         if (next === undefined) return false;
         this.tile = next;
       }
       return this.#tiles.length < before;
     }
     if (arithmetic !== undefined && arithmetic !== "f32" && arithmetics.includes(arithmetic))
-      this.#abilities = { ...this.#abilities, arithmetics: arithmetics.filter((other) => other !== arithmetic) };
-    else if (reduce === "subgroups" && this.#abilities.subgroup !== null)
-      this.#abilities = { ...this.#abilities, subgroup: null };
+      this.abilities = { ...this.abilities, arithmetics: arithmetics.filter((other) => other !== arithmetic) };
+    else if (reduce === "subgroups" && this.abilities.subgroup !== null)
+      this.abilities = { ...this.abilities, subgroup: null };
     else return false;
     for (const found of Object.values(this.#found)) found.clear(); // it may be of that kind
     return true;
@@ -271,7 +273,7 @@ export class Tuning {
 
   /** The tiles for weights of a format that this device can run, and that were not left out. */
   tilesFor(format: Format): readonly TileName[] {
-    const { arithmetics, matrix } = this.#abilities;
+    const { arithmetics, matrix } = this.abilities;
     const can = { f16: arithmetics.includes("f16"), int8: arithmetics.includes("int8"), matrix };
     return tilesFor(format, can).filter((name) => this.#tiles.includes(name));
   }
@@ -307,13 +309,13 @@ export class Tuning {
 
   /** Calls `work` with what every device computes rightly: f32, row by row, reduced by a tree. */
   plainly<T>(work: () => T): T {
-    const kept = [this.#found, this.#abilities] as const;
+    const kept = [this.#found, this.abilities] as const;
     this.#found = { matvec: new Map(), experts: new Map(), tiles: new Map() };
-    this.#abilities = { ...this.#abilities, arithmetics: ["f32"], subgroup: null };
+    this.abilities = { ...this.abilities, arithmetics: ["f32"], subgroup: null };
     try {
       return this.inForm("vec", work);
     } finally {
-      [this.#found, this.#abilities] = kept;
+      [this.#found, this.abilities] = kept;
     }
   }
 

@@ -1,0 +1,147 @@
+// Drafted tokens on WebGPU: the same tokens as without, with every way to choose them, and fewer
+// submits than tokens.
+
+import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
+import type { GenerateOptions } from "../../src/engine/api.ts";
+import type { Grammar } from "../../src/grammar/types.ts";
+import { type Model, open } from "../../src/index.ts";
+import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
+import { inRepo } from "../support/fixtures.ts";
+import { collect } from "../support/pieces.ts";
+
+// Drafts follow from the text alone, however long steps take here: as many as may be, or none.
+const drafts = vi.hoisted(() => ({ on: true }));
+vi.mock("../../src/engine/step_costs.ts", () => ({
+  StepCosts: class {
+    get one(): number | null {
+      return drafts.on ? 1e9 : null;
+    }
+    note(): void {}
+    relative(): number {
+      return 1;
+    }
+  },
+}));
+const made = vi.hoisted(() => ({ last: null as unknown }));
+vi.mock("../../src/backend/webgpu/webgpu.ts", async (original) => {
+  const module = await original<typeof import("../../src/backend/webgpu/webgpu.ts")>();
+  return {
+    ...module,
+    async createWebGpuOps(...args: Parameters<typeof module.createWebGpuOps>) {
+      made.last = await module.createWebGpuOps(...args);
+      return made.last;
+    },
+  };
+});
+
+const tales = inRepo("models/tales");
+const prompt = "The fox went to the well, and the hare went to the well. ".repeat(3);
+const schema = {
+  type: "object",
+  properties: { names: { type: "array", items: { enum: ["the fox", "the hare"] }, minItems: 3, maxItems: 5 } },
+  required: ["names"],
+};
+
+/** The options of a generation; a constraint comes from the model. */
+type Ask = (model: Model) => Promise<{ readonly options: GenerateOptions; readonly grammar?: Grammar }>;
+const asks: Readonly<Record<string, Ask>> = {
+  greedy: async () => ({ options: { temperature: 0 } }),
+  "temperature, top-k, top-p and min-p": async () => ({
+    options: { temperature: 0.5, topK: 40, topP: 0.9, minP: 0.02 },
+  }),
+  "temperature alone": async () => ({ options: { temperature: 0.3 } }),
+  "a top-k that only the host takes": async () => ({ options: { temperature: 0.6, topK: 300 } }),
+  penalties: async () => ({
+    options: { temperature: 0, repeatPenalty: 1.005, presencePenalty: 0.01, frequencyPenalty: 0.01 },
+  }),
+  "biases of tokens": async () => ({ options: { temperature: 0, logitBias: { 300: 2, 301: -3 } } }),
+  "log probabilities": async () => ({ options: { temperature: 0, logprobs: 2 } }),
+  "a stop text": async () => ({ options: { temperature: 0, stop: ["well, and the hare went to the well. The"] } }),
+  "words that must not be written": async () => ({ options: { temperature: 0, badWords: ["hare"] } }),
+  "a JSON schema": async (model) => ({
+    options: { temperature: 0.7, ignoreEos: false },
+    grammar: await model.grammars.jsonSchema(schema),
+  }),
+};
+
+describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
+  if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
+
+  describe.each(usualAdapters().map(({ name }) => name))("%s", (adapter) => {
+    const opening = { backend: "webgpu", adapter, weights: "q4", context: 512 } as const;
+    let model: Model;
+    let ops: WebGpuOps;
+    beforeAll(async () => {
+      model = await open(tales, { ...opening, speculation: "lookup" });
+      ops = made.last as WebGpuOps;
+      return () => model.close();
+    });
+
+    async function answer(of: Model, ask: Ask, on: boolean, text = prompt) {
+      drafts.on = on;
+      const { options, grammar } = await ask(of);
+      const constraint = await grammar?.matcher();
+      const session = of.session();
+      try {
+        const asked = { maxTokens: 40, seed: 11, ignoreEos: true, ...options, ...(constraint && { constraint }) };
+        const before = ops.counters().submits;
+        const { ids, text: written, finish } = await collect(session.generate(text, asked));
+        return {
+          same: { ids, text: written, reason: finish.reason, stop: finish.stop },
+          speculation: finish.speculation,
+          submits: ops.counters().submits - before,
+        };
+      } finally {
+        session.close();
+        constraint?.close();
+      }
+    }
+
+    it.each(Object.entries(asks))("is the answer without: %s", async (_, ask) => {
+      const without = await answer(model, ask, false);
+      const found = await answer(model, ask, true);
+      expect(found.same).toEqual(without.same);
+      expect(without.speculation).toBeUndefined();
+      expect(found.speculation!.drafted).toBeGreaterThan(0);
+    });
+
+    it.each([
+      ["held by a pattern", { maxTokens: 80, ignoreEos: false }, 1.5],
+      ["free", { maxTokens: 120 }, 1.3],
+    ] as const)("takes fewer submits than tokens of a text that repeats itself: %s", async (_, options, least) => {
+      const story =
+        "Once upon a time there was a fox who lived in the deep wood. One day the fox met a hare and said: give me your bread. The hare said: I have no bread, but I know where the baker lives. ";
+      const ask: Ask = async ({ grammars }) => ({
+        options: { temperature: 0, ...options },
+        ...("ignoreEos" in options && { grammar: await grammars.regex(story.trim().replaceAll(".", "\\.")) }),
+      });
+      const { same, submits } = await answer(model, ask, true, story.repeat(3));
+      expect(same.ids.length / submits).toBeGreaterThan(least);
+    });
+
+    it("is the answer without: of a draft model on the CPU", async () => {
+      const drafted = await open(tales, { ...opening, draft: tales, ram: 2 ** 30 });
+      onTestFinished(() => drafted.close());
+      ops = made.last as WebGpuOps;
+      const text = "The wolf went down to the river.";
+      for (const ask of [asks.greedy!, asks["temperature, top-k, top-p and min-p"]!]) {
+        const without = await answer(drafted, ask, false, text);
+        const found = await answer(drafted, ask, true, text);
+        expect(found.same).toEqual(without.same);
+        expect(found.speculation!.accepted).toBeGreaterThan(10);
+      }
+    });
+
+    it("drafts nothing where that is not asked for, or experts are in slots", async () => {
+      for (const options of [{}, { speculation: "lookup", expertSlots: 4 }] as const) {
+        const other = await open(tales, { ...opening, ...options });
+        expect(other.stats().speculation).toBeNull();
+        await other.close();
+      }
+      await expect(open(tales, { ...opening, draft: tales, expertSlots: 4, ram: 2 ** 30 })).rejects.toThrow(
+        /draft: .* cannot draft for a model with offloaded experts on a GPU/,
+      );
+    });
+  });
+});

@@ -15,6 +15,7 @@ struct Params {
   V: u32,
   stride: u32, // floats a row of logits
   slices: u32, // a row
+  first: u32, // row of the dispatch
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -28,7 +29,7 @@ struct Params {
 
 @compute @workgroup_size(RANKED)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.z;
+  let row = p.first + group.z;
   if (row >= count.n) {
     return;
   }

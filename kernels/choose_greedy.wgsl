@@ -14,6 +14,7 @@
 struct Params {
   V: u32,
   slices: u32, // a row
+  first: u32, // row of the dispatch
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -31,7 +32,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let row = group_index(group, groups);
+  let row = p.first + group_index(group, groups);
   if (row >= count.n) {
     return;
   }

@@ -18,6 +18,7 @@ struct Params {
   V: u32,
   stride: u32, // floats a row of logits
   slices: u32, // a row
+  first: u32, // row of the dispatch
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -40,10 +41,10 @@ fn candidate(i: u32) -> vec2u {
 
 @compute @workgroup_size(RANKED)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  if (group.z >= count.n) {
+  let row = p.first + group.z;
+  if (row >= count.n) {
     return;
   }
-  let row = group.z;
   first = group.x * SLICE;
   let chooser = choosers[token_at(outputs[row]).chooser];
   let tokens = min(SLICE, p.V - first);

@@ -166,6 +166,11 @@ export interface Batch {
   readonly outputs: Uint32Array; // [R]
   /** The chooser of each output row's next token; only for a step that ends with choose(). */
   readonly choosers?: readonly Chooser[]; // [R]
+  /**
+   * The rows follow each other in one sequence and have one chooser. Each is chosen as long as the
+   * rows before it chose the tokens that follow them in the batch; the others are UNDECIDED.
+   */
+  readonly chain?: boolean;
   /** Aborts the step while a verb waits. Keys and values of the step may have been appended. */
   readonly signal?: AbortSignal;
 }

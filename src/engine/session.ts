@@ -1,19 +1,19 @@
 // A session: one sequence of tokens, its KV blocks, and the generation loop over them.
 
+import { UNDECIDED } from "../backend/ops.ts";
 import { RequestError } from "../errors.ts";
+import { AnswerText } from "./answer_text.ts";
 import type { FinishReason, GenerateOptions, Piece, Session } from "./api.ts";
 import { createBans } from "./bans.ts";
 import { Evicted } from "./claim.ts";
 import { checkLengths, endsOf, promptIds, setOptions } from "./generate_options.ts";
 import { maskWhile } from "./mask_while.ts";
-import { createSampler } from "./sampler.ts";
+import { createSampler, type Sampler } from "./sampler.ts";
 import type { Restored, SessionContext } from "./session_context.ts";
 import type { Speculation } from "./speculation.ts";
-import { createStopFilter } from "./stop.ts";
 import { Halted, type Stream, Undecided } from "./stream.ts";
 import { timings } from "./timings.ts";
-import { TokenTexts, tokenLogprob } from "./token_texts.ts";
-import { maxRows } from "./work.ts";
+import { maxRows, type Work } from "./work.ts";
 
 /**
  * The KV store is made large enough for maxTokens before the first token of an answer, but at most
@@ -118,11 +118,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
   }
 
   /** Computes the next tokens of the sequence. */
-  function step(
-    tokens: readonly number[],
-    wanted: "last" | "all" | "none",
-    signal?: AbortSignal,
-  ): Promise<Float32Array> {
+  function step(tokens: readonly number[], wanted: Work["wanted"], signal?: AbortSignal): Promise<Float32Array> {
     const from = sequence.length;
     return stepper.step(sequence, tokens, wanted, signal).then((logits) => {
       computed(from, tokens);
@@ -138,16 +134,34 @@ export function createSession(model: SessionContext, restored: Restored | null =
 
   /** The logits [V] after `rest`, with drafted tokens computed along. */
   async function stepWithDraft(rest: readonly number[], drafted: readonly number[], signal?: AbortSignal) {
-    const alone = rest.length === 1 && stepper.alone();
-    const begun = performance.now();
-    const logits = await step([...rest, ...drafted], drafted.length > 0 ? "all" : "last", signal);
-    if (alone && stepper.alone()) speculation?.took(1 + drafted.length, performance.now() - begun);
-    if (drafted.length === 0) return logits;
-    // They become a part of the text when they are chosen.
+    const computing = () => step([...rest, ...drafted], drafted.length > 0 ? "all" : "last", signal);
+    const logits = await (speculation?.timed(rest, drafted, stepper.alone, computing) ?? computing());
+    if (drafted.length > 0) offered(drafted, logits.subarray(model.vocab));
+    return logits.subarray(0, model.vocab);
+  }
+
+  /**
+   * The token that the backend chooses after the last one, with drafted ones computed along, and
+   * chosen after as long as they are right. Null: the host has to choose.
+   */
+  async function chain(rest: readonly number[], drafted: readonly number[], sampler: Sampler, signal?: AbortSignal) {
+    const from = sequence.length;
+    const tokens = [...rest, ...drafted];
+    const choosing = () => stepper.chain(sequence, tokens, sampler, signal);
+    const ids = await speculation!.timed(rest, drafted, stepper.alone, choosing);
+    sequence.length = from;
+    if (ids === null || ids[0] === UNDECIDED) return null;
+    sequence.length += tokens.length;
+    computed(from, tokens);
+    offered(drafted, ids.subarray(1));
+    return ids[0]!;
+  }
+
+  /** Drafted tokens were computed; they become a part of the text when they are chosen. */
+  function offered(drafted: readonly number[], after: Float32Array | Uint32Array): void {
     sequence.length -= drafted.length;
     held.length -= drafted.length;
-    speculation?.offer(drafted, logits.subarray(model.vocab));
-    return logits.subarray(0, model.vocab);
+    speculation?.offer(drafted, after);
   }
 
   /** Notes that `tokens` were computed at `from`. */
@@ -192,9 +206,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
     const { constraint } = options;
     const { asked, stops, controls, endIds } = endsOf(options, model);
     const sampler = createSampler({ ...model.sampling, ...setOptions(options) }, model.vocab, ids);
-    const filter = createStopFilter(stops);
-    const decoder = model.text.stream(ids);
-    const tokens = wantLogprobs === null ? null : new TokenTexts();
+    const text = new AnswerText(model.text, ids, { stops, minTokens, wantLogprobs });
     const started = performance.now();
     let firstAt = started;
     let cachedTokens = 0;
@@ -211,10 +223,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
     const until = (): number => lengths?.until(sequence.anchor) ?? Number.POSITIVE_INFINITY;
     /** Tokens that the next step may have beside the last one of the text. */
     const mostDrafted = (): number => Math.min(most - count - 1, until() - ids.length);
-    if (options.maxTokens !== undefined) {
-      // without the last token's
-      pool.expect(sequence.blocks, promptTokens + Math.min(most, RESERVED) - 1);
-    }
+    const expected = promptTokens + Math.min(most, RESERVED) - 1; // without the last token's
+    if (options.maxTokens !== undefined) pool.expect(sequence.blocks, expected);
 
     /** A step that ran ahead took so long. */
     const took = (ms: number): void => {
@@ -224,11 +234,12 @@ export function createSession(model: SessionContext, restored: Restored | null =
     /** The next token; the backend makes its choices ahead of time. */
     async function next(): Promise<Chosen> {
       speculation?.follow(ids);
-      const ready = speculation?.take(ids[ids.length - 1]!);
-      if (ready) {
+      const ready = speculation?.take(ids[ids.length - 1]!) ?? null;
+      if (ready === UNDECIDED) undecided = true;
+      else if (ready !== null) {
         options.signal?.throwIfAborted(); // as a step would
         computed(sequence.length++, ids.slice(-1));
-        return choose(ready, (await constraint?.mask()) ?? null);
+        return typeof ready === "number" ? chosen(ready) : choose(ready, (await constraint?.mask()) ?? null);
       }
       if (stream) {
         if (pool.states && sequence.length % pool.blockSize === 0) publish();
@@ -262,10 +273,21 @@ export function createSession(model: SessionContext, restored: Restored | null =
         return { id, logits: null };
       }
       streams &&= undecided || drafted.length > 0;
+      if (streams && !undecided) {
+        const id = await chain(rest, drafted, sampler, signal);
+        if (id !== null) return chosen(id);
+      }
       undecided = false;
       const begun = stepWithDraft(rest, drafted, signal);
       const mask = constraint ? await maskWhile(begun, constraint) : null;
       return choose(await begun, mask);
+    }
+
+    /** The backend has chosen the token after the last one, of a chain. */
+    function chosen(id: number): Chosen {
+      if (sequence.length % pool.blockSize === 0) publish();
+      sampler.accept(id);
+      return { id, logits: null };
     }
 
     /** Chooses the next token from the logits after the last one. */
@@ -288,22 +310,15 @@ export function createSession(model: SessionContext, restored: Restored | null =
       sequence.rest();
       if (count === 0) firstAt = performance.now();
       ids.push(id);
-      const found = wantLogprobs === null || !logits ? null : tokenLogprob(model.text, logits, id, wantLogprobs);
       if (ends(id)) {
         reason = "eos";
         stopped = controls.get(id) ?? null;
-        // An end token has no bytes. One of the caller's stopIds may have some, which are not part
-        // of the text.
-        if (found?.bytes.length === 0) tokens?.push(found, "");
-        yield { text: "", ids: [id] };
+        yield text.end(id, logits);
         count++;
         break;
       }
-      const decoded = decoder.push(id);
-      if (found) tokens?.push(found, decoded);
-      // A stop text before minTokens does not end the generation.
-      const { text, stop } = count < minTokens ? { text: decoded, stop: null } : filter.push(decoded);
-      yield { text, ids: [id], ...(tokens && { logprobs: tokens.release(text.length) }) };
+      const { stop, ...piece } = text.push(id, logits);
+      yield piece;
       if (stop !== null) {
         reason = "stop";
         stopped = stop;
@@ -311,18 +326,10 @@ export function createSession(model: SessionContext, restored: Restored | null =
         break;
       }
     }
-    let rest = "";
-    if (reason !== "stop") {
-      // The detokenizer's last text may complete a stop string after all.
-      const { text, stop } = filter.push(decoder.end());
-      rest = stop === null ? text + filter.flush() : text;
-      if (stop !== null) reason = "stop";
-      stopped = stop ?? stopped;
-    }
+    const { stop, ...rest } = text.rest(reason === "stop");
+    if (stop !== null) [reason, stopped] = ["stop", stop];
     yield {
-      text: rest,
-      ids: [],
-      ...(tokens && { logprobs: reason === "stop" ? tokens.release(rest.length) : tokens.rest() }),
+      ...rest,
       finish: {
         reason,
         ...(stopped !== null && asked.includes(stopped) && { stop: stopped }),

@@ -6,6 +6,7 @@
 // (Ops.rowsAgree). Where drafts are seldom right, or a step of several tokens costs too much, no
 // draft is computed; whether they would be right is observed all the same, at no cost.
 
+import { UNDECIDED } from "../backend/ops.ts";
 import type { SpeculationCounts } from "./api.ts";
 import type { Drafter } from "./drafter.ts";
 import { mostGain } from "./most_gain.ts";
@@ -50,8 +51,8 @@ export interface SpeculationParts {
 /** Tokens that a step drafted. */
 interface Open {
   readonly ids: readonly number[];
-  /** [n, V], after each of them. */
-  readonly logits: Float32Array;
+  /** After each of them: logits [n, V], or the tokens [n] that the backend has chosen. */
+  readonly after: Float32Array | Uint32Array;
   /** How many were chosen. */
   next: number;
   /** Whether the draft model proposed them. */
@@ -148,14 +149,20 @@ export class Speculation {
     return Array.from({ length: this.#expected(limit) }, (_, i) => this.#lookup.after(match, i));
   }
 
-  /** A step computed `drafted` behind the last token: logits [n, V] after each of them. */
-  offer(drafted: readonly number[], logits: Float32Array): void {
+  /**
+   * A step computed `drafted` behind the last token. `after` each of them: logits [n, V], or the
+   * tokens [n] that the backend has chosen.
+   */
+  offer(drafted: readonly number[], after: Float32Array | Uint32Array): void {
     this.#counts.drafted += drafted.length;
-    this.#open = { ids: drafted, logits, next: 0, proposed: this.#offersProposed };
+    this.#open = { ids: drafted, after, next: 0, proposed: this.#offersProposed };
   }
 
-  /** The logits [V] after `id`, which was chosen, if it was drafted; else drops the rest. */
-  take(id: number): Float32Array | null {
+  /**
+   * What comes after `id`, which was chosen, if it was drafted: logits [V], or the token that the
+   * backend has chosen. Else, and where that is UNDECIDED, drops the rest.
+   */
+  take(id: number): Float32Array | number | null {
     const open = this.#open;
     if (open === null) return null;
     if (open.ids[open.next] !== id) {
@@ -163,13 +170,19 @@ export class Speculation {
       this.drop();
       return null;
     }
-    const at = open.next++ * this.#vocab;
+    const at = open.next;
+    const after = open.after instanceof Uint32Array ? open.after[at]! : null;
+    if (after === UNDECIDED) {
+      this.drop(); // the host computes this token again
+      return after;
+    }
+    open.next++;
     this.#counts.accepted++;
     if (this.#totals) {
       this.#totals.drafted++;
       this.#totals.accepted++;
     }
-    return open.logits.subarray(at, at + this.#vocab);
+    return after ?? (open.after as Float32Array).subarray(at * this.#vocab, (at + 1) * this.#vocab);
   }
 
   /** Open drafts are of no use any more: another token was chosen, or their keys are gone. */
@@ -178,9 +191,23 @@ export class Speculation {
     this.#open = null;
   }
 
-  /** A step of the last token and of drafted ones took so long. */
+  /** A step of so many tokens took so long. */
   took(tokens: number, ms: number): void {
     this.#costs.note(tokens, ms);
+  }
+
+  /** Takes the time of a step of the last token and of drafted ones, if no work shares it. */
+  async timed<T>(
+    rest: readonly number[],
+    drafted: readonly number[],
+    alone: () => boolean,
+    step: () => Promise<T>,
+  ): Promise<T> {
+    const counts = rest.length === 1 && alone();
+    const begun = performance.now();
+    const result = await step();
+    if (counts && alone()) this.took(1 + drafted.length, performance.now() - begun);
+    return result;
   }
 
   /** The generation is over. */

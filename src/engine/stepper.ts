@@ -12,9 +12,11 @@ import { onAbort } from "../abort.ts";
 import type { Batch, Chooser, ChooserSettings } from "../backend/ops.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import { turn } from "../turn.ts";
-import { type Claim, Evicted } from "./claim.ts";
+import type { Claim } from "./claim.ts";
+import { Job, Pause } from "./jobs.ts";
 import type { Room } from "./room.ts";
 import { runAhead } from "./run_ahead.ts";
+import type { Sampler } from "./sampler.ts";
 import { Stream, type StreamOptions } from "./stream.ts";
 import { maxRows, rowsOf, toBatch, type Work } from "./work.ts";
 
@@ -30,74 +32,6 @@ export interface Runner {
     /** Resolves when the step is submitted and "next" may follow; `ids` [R] come later. */
     submit(batch: Batch | "next"): Promise<{ readonly ids: Promise<Uint32Array> }>;
   };
-}
-
-/** A wait for logits. */
-class Job implements Work {
-  readonly sequence: Claim;
-  readonly tokens: readonly number[];
-  readonly wanted: "last" | "all" | "none";
-  readonly signal: AbortSignal | undefined;
-  readonly answer: Promise<Float32Array>;
-  /** Its caller has an answer. */
-  over = false;
-  #resolve!: (logits: Float32Array) => void;
-  #reject!: (error: unknown) => void;
-
-  constructor(sequence: Claim, tokens: readonly number[], wanted: Work["wanted"], signal: AbortSignal | undefined) {
-    this.sequence = sequence;
-    this.tokens = tokens;
-    this.wanted = wanted;
-    this.signal = signal;
-    this.answer = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  get position(): number {
-    return this.sequence.length;
-  }
-
-  done(logits: Float32Array): void {
-    if (this.over) return;
-    this.over = true;
-    this.sequence.reached(this.sequence.length + this.tokens.length);
-    this.#resolve(logits);
-  }
-
-  fail(error: unknown): void {
-    this.over = true;
-    this.#reject(error);
-  }
-
-  /** The sequence's blocks were evicted. */
-  evict(): void {
-    this.fail(new Evicted());
-  }
-}
-
-/** A wait for the pause between two steps. */
-class Pause<T = unknown> {
-  readonly answer: Promise<T>;
-  #run!: (cut: AbortSignal) => void;
-  #reject!: (error: unknown) => void;
-
-  constructor(work: (cut: AbortSignal) => Promise<T>) {
-    this.answer = new Promise<AbortSignal>((resolve, reject) => {
-      this.#run = resolve;
-      this.#reject = reject;
-    }).then(work);
-  }
-
-  async run(cut: AbortSignal): Promise<void> {
-    this.#run(cut);
-    await this.answer.catch(() => {}); // reported to its caller
-  }
-
-  fail(error: unknown): void {
-    this.#reject(error);
-  }
 }
 
 export interface Stepper {
@@ -119,6 +53,17 @@ export interface Stepper {
     wanted: "last" | "all" | "none",
     signal?: AbortSignal,
   ): Promise<Float32Array>;
+  /**
+   * The same, but resolves with the ids that the backend chooses with this sampler, which does not
+   * learn of it: after each token as long as the one chosen is the next of `tokens`, else
+   * UNDECIDED. Null where only the host can choose.
+   */
+  chain(
+    sequence: Claim,
+    tokens: readonly number[],
+    sampler: Sampler,
+    signal?: AbortSignal,
+  ): Promise<Uint32Array | null>;
   /**
    * Appends tokens and continues with those that the backend chooses. Null where only the host can
    * choose. The sequence belongs to the stream until its stop() has resolved.
@@ -186,7 +131,8 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     let room = maxTokens;
     let rows = maxRows(vocab);
     const batch = new Set<Job | Stream>();
-    const works = waiting.filter(computes);
+    const all = waiting.filter(computes);
+    const works = all[0] && chains(all[0]) ? [all[0]] : all.filter((work) => !chains(work));
     const single = (work: Work): boolean => work.tokens.length === 1;
     for (const work of [...works.slice(0, 1), ...works.filter(single), ...works]) {
       if (batch.has(work) || work.tokens.length > room || rowsOf(work) > rows) continue;
@@ -243,6 +189,10 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     try {
       works = (await admit(taken)).filter(stays);
       if (works.length === 0) return;
+      if (chains(works[0]!)) {
+        await choose(works[0]);
+        return;
+      }
       const members = works.filter((work) => work instanceof Stream);
       if (runner.choosing && members.length > 0 && !works.some(needsLogits)) {
         await runAhead(works, members, { submit: runner.choosing.submit, pool, interrupted, event, notify });
@@ -261,6 +211,24 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       for (const work of works) work.fail(error);
     } finally {
       for (const work of taken) if (work instanceof Stream) settle(work);
+    }
+  }
+
+  /** Computes the tokens of a chain, and has the backend choose after them. */
+  async function choose(job: Job): Promise<void> {
+    const chooser = runner.choosing?.create(job.sampler!.chooser());
+    if (!chooser) {
+      job.leave();
+      return;
+    }
+    try {
+      job.sequence.stepping(job.position);
+      const choosers = job.tokens.map(() => chooser);
+      const submit = (cut: AbortSignal) => runner.choosing!.submit({ ...toBatch([job], cut), choosers, chain: true });
+      job.ids = await cuttable([job], async (cut) => (await submit(cut)).ids);
+      job.done(new Float32Array(0));
+    } finally {
+      chooser.close();
     }
   }
 
@@ -343,6 +311,11 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     step(sequence, tokens, wanted, signal) {
       return line(new Job(sequence, tokens, wanted, signal), signal);
     },
+    async chain(sequence, tokens, sampler, signal) {
+      const job = new Job(sequence, tokens, "all", signal, sampler);
+      await line(job, signal);
+      return job.ids;
+    },
     between,
     async hold(sequence, tokens, position, signal) {
       const span = { from: position, to: Math.min(tokens.length, position + maxTokens) };
@@ -383,6 +356,11 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
 
 function computes(work: Job | Stream | Pause): work is Job | Stream {
   return !(work instanceof Pause);
+}
+
+/** Whether the backend chooses after each token of the work, which has its step to itself. */
+function chains(work: Job | Stream): work is Job {
+  return work instanceof Job && work.sampler !== null;
 }
 
 /** Whether the host needs the logits of this work. */

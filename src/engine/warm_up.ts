@@ -11,8 +11,8 @@ const CHUNK = 32;
 
 /**
  * Computes one token, two, a chunk, and a late token; and where the backend chooses tokens, as many
- * as may be in flight, greedy and drawn. No session may hold KV blocks or slots of states yet: the
- * steps write to the first ones.
+ * as may be in flight, greedy and drawn, and a chain of them where rows agree. No session may hold
+ * KV blocks or slots of states yet: the steps write to the first ones.
  * @param positions room of the KV store
  * @param together further numbers of tokens, each with logits, one for each of as many sessions;
  * of no more rows than a step of sessions has
@@ -58,6 +58,12 @@ export async function warmUp(
       chosen.push(ids);
     }
     await Promise.all(chosen);
+    const rows = Math.min(ops.rowsAgree ?? 0, ops.maxTokens, maxRows(vocab), positions);
+    if (rows > 1) {
+      const outputs = Uint32Array.from({ length: rows }, (_, i) => i);
+      const choosers = Array.from(outputs, () => chooser);
+      await choosing.choose(await forward({ ...zeros(rows), outputs, choosers, chain: true }));
+    }
     chooser.close();
   }
 }

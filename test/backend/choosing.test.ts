@@ -136,6 +136,50 @@ describe.skipIf(noAdapter)(`choosing on WebGPU${noAdapter ? `: ${NO_ADAPTER}` : 
       expect(undecided.slice(0, 4)).toEqual([0, 0, 0, 0]);
     });
 
+    it("gives the sampler's tokens of a chain, up to the one that is not the next of the batch", async () => {
+      const V = 97;
+      const logits = normal(V * V, 3, 4);
+      const table = await inputTable(ops, logits, V);
+      let decided = 0;
+      for (const [i, settings] of SETTINGS.entries())
+        for (const wrong of [1, 4, 8]) {
+          const asked = { ...settings, seed: 50 + i };
+          const sampler = createSampler(asked, V, [1, 2, V - 1]);
+          const tokens = [i];
+          const expected: number[] = [];
+          while (tokens.length <= 8) {
+            const [at] = tokens.slice(-1) as [number];
+            const id = sampler.next(logits.subarray(at * V, (at + 1) * V));
+            expected.push(id);
+            tokens.push(expected.length === wrong ? (id + 1) % V : id);
+          }
+          const chooser = chooserOf(ops, createSampler(asked, V, [1, 2, V - 1]));
+          ops.begin({
+            tokens: Uint32Array.from(tokens.slice(0, 8)),
+            positions: range(8),
+            sequence: new Uint32Array(8),
+            tables: [Uint32Array.of(0)],
+            outputs: range(8),
+            choosers: Array.from({ length: 8 }, () => chooser),
+            chain: true,
+          });
+          const found = [...(await choose(ops, table))];
+          chooser.close();
+          const right = found.indexOf(UNDECIDED) < 0 ? 8 : found.indexOf(UNDECIDED);
+          expect(right).toBeLessThanOrEqual(wrong);
+          expect(found).toEqual([...expected.slice(0, right), ...new Array(8 - right).fill(UNDECIDED)]);
+          decided += Number(right === wrong);
+        }
+      expect(decided).toBeGreaterThan(SETTINGS.length * 3 * 0.9);
+    });
+
+    it("refuses a chain of several choosers", () => {
+      const choosers = [0, 1].map((seed) => chooserOf(ops, createSampler({ seed }, 97, [])));
+      const batch = { ...decode([1, 2], choosers), chain: true };
+      expect(() => ops.begin(batch)).toThrow(/all the same; found 2, 2 of them different/);
+      for (const chooser of choosers) chooser.close();
+    });
+
     it("gives the sampler's token or none where the mass lies behind the 256 best", async () => {
       const settings = [
         { temperature: 1 },

@@ -258,7 +258,7 @@ describe("an answer with drafts", () => {
     const drafting = copying(8, { chooses: true, speculate: free });
     const session = drafting.session();
     await collect(session.generate([...cycle, ...cycle], on(100)));
-    expect(drafting.shape).toMatch(/n+l+b+n+l/); // ahead, drafts, and so on
+    expect(drafting.shape).toMatch(/n+c+b+n+c/); // ahead, drafts, and so on
     const steps = drafting.asked.map(({ positions }) => positions[0]!);
     const skipped = steps.filter((at, i) => i > 0 && at > steps[i - 1]! + drafting.asked[i - 1]!.tokens.length);
     expect(skipped).toEqual([]);

@@ -56,7 +56,7 @@ describe.skipIf(noAdapter)(`choosing kernels${noAdapter ? `: ${NO_ADAPTER}` : ""
       bench = await openKernels(name, false);
     });
     afterAll(() => bench?.close());
-    const params = { V, stride: STRIDE, slices: SLICES };
+    const params = { V, stride: STRIDE, slices: SLICES, first: 0 };
 
     it("without temperature: bias, penalties, the next tokens, the chooser's memory", async () => {
       const b = inputs();

@@ -99,9 +99,9 @@ export interface FakeOptions {
   readonly fails?: (step: number) => { readonly at: "submit" | "ids"; readonly error: Error } | null;
 }
 
-/** One line of what the backend was asked. */
+/** One line of what the backend was asked; of a chain all tokens are outputs. */
 export interface Asked {
-  readonly how: "begin" | "next" | "logits";
+  readonly how: "begin" | "next" | "logits" | "chain";
   /** Tokens of the step; of "next" the ids chosen before. */
   readonly tokens: readonly number[];
   readonly positions: readonly number[];
@@ -239,17 +239,22 @@ export function fakeBackend(options: FakeOptions = {}) {
       if (failure?.at === "submit") throw failure.error;
       if (what !== "next") quiet("begin()");
       const batch = what === "next" ? following() : what;
-      note(what === "next" ? "next" : "begin", batch);
+      note(what === "next" ? "next" : batch.chain ? "chain" : "begin", batch);
       const own = what === "next" ? last!.panes : panes?.ofBlocks;
       const histories = compute(batch, own);
-      const ids = histories.map((history, row) => {
+      const ids: number[] = [];
+      for (const [row, history] of histories.entries()) {
         const chooser = batch.choosers![row] as FakeChooser;
         if (!choosers.has(chooser)) throw new Error("a closed chooser");
-        if (undecided(history)) return UNDECIDED;
+        const astray = batch.chain === true && row > 0 && ids[row - 1] !== batch.tokens[row];
+        if (undecided(history) || astray) {
+          ids.push(UNDECIDED);
+          continue;
+        }
         const id = choice(logits(history), { ...chooser.settings, counts: chooser.counts });
         chooser.counts.set(id, (chooser.counts.get(id) ?? 0) + 1);
-        return id;
-      });
+        ids.push(id);
+      }
       last = { batch, ids, panes: own };
       const taking = [...(batch.choosers as readonly FakeChooser[])];
       for (const chooser of taking) chooser.busy++;
@@ -299,7 +304,7 @@ export function fakeBackend(options: FakeOptions = {}) {
     created,
     reserved,
     choosers,
-    /** How the steps were begun, a letter each: b(egin), n(ext), l(ogits). */
+    /** How the steps were begun, a letter each: b(egin), n(ext), l(ogits), c(hain). */
     get shape() {
       return asked.map(({ how }) => how[0]).join("");
     },

@@ -18,28 +18,28 @@ const CHOSEN = { step: "write", choosers: "write", tables: "write", ids: "write"
 export const CHOOSING = {
   choose_best: {
     bindings: { ...CHOOSE, slices: "write" },
-    params: ["V", "stride", "slices"],
+    params: ["V", "stride", "slices", "first"],
     overrides: [],
     grid: (n, o) => [o.slices!, n],
     cost: (n, o) => moves(n * o.V!),
   },
   choose_top: {
     bindings: { ...CHOOSE, slices: "write", ranked: "write" },
-    params: ["V", "stride", "slices"],
+    params: ["V", "stride", "slices", "first"],
     overrides: [],
     grid: (n, o) => [o.slices!, n],
     cost: (n, o) => moves(n * (o.V! + 512 * o.slices!), 4 * n * o.V!),
   },
   choose_greedy: {
     bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ...CHOSEN },
-    params: ["V", "slices"],
+    params: ["V", "slices", "first"],
     overrides: [],
     grid: (n) => [n, 1],
     cost: (n, o) => moves(4 * n * o.slices!),
   },
   choose_draw: {
     bindings: { p: "uniform", count: "uniform", outputs: "read", slices: "read", ranked: "read", ...CHOSEN },
-    params: ["V", "slices"],
+    params: ["V", "slices", "first"],
     overrides: [],
     grid: (n) => [n, 1],
     cost: (n, o) => moves(516 * n * o.slices!),

@@ -94,7 +94,8 @@ export class StepBatch {
     this.#advances = entries !== null && batch.outputs.length === T && single;
     this.#chosen = false;
     queue.writeBuffer(this.counts.tokens.gpu, 0, Uint32Array.of(T));
-    queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length, this.#advances ? 1 : 0));
+    const advance = batch.chain ? 2 : this.#advances ? 1 : 0;
+    queue.writeBuffer(this.counts.outputs.gpu, 0, Uint32Array.of(batch.outputs.length, advance));
     queue.writeBuffer(this.words.gpu, 0, tokens);
     if (blocks.length > 0) queue.writeBuffer(this.words.gpu, tables * 4, blocks);
     if (batch.outputs.length > 0) queue.writeBuffer(this.outputs.gpu, 0, new Uint32Array(batch.outputs));

@@ -94,12 +94,13 @@ export class GpuChoosing implements Choosing {
    * Takes a batch's choosers for the step that begins: the entry of each output row.
    * @throws RequestError
    */
-  begin({ choosers, outputs }: Batch): Uint32Array | null {
+  begin({ choosers, outputs, chain = false }: Batch): Uint32Array | null {
     const entries = choosers as readonly Entry[] | undefined;
     if (entries) {
-      if (entries.length !== outputs.length || new Set(entries).size !== entries.length) {
+      const own = new Set(entries).size;
+      if (entries.length !== outputs.length || own !== (chain ? 1 : entries.length)) {
         throw new RequestError(
-          `batch: ${outputs.length} output rows need as many choosers, each its own; found ${entries.length}`,
+          `batch: ${outputs.length} output rows need as many choosers, ${chain ? "all the same" : "each its own"}; found ${entries.length}, ${own} of them different`,
         );
       }
       const row = entries.findIndex((entry) => entry.owner !== this || entry.closed);
@@ -127,7 +128,6 @@ export class GpuChoosing implements Choosing {
     const { outputs, words } = step;
     const places = { choosers: this.#headers.buffer, tables: this.#tables.buffer };
     const slicesPerRow = Math.ceil(V / SLICE);
-    const params = { V, stride: from.stride, slices: slicesPerRow };
     const ids = scratch.storage("chosen tokens", R, 1, "outputs");
     const slices = scratch.storage("slices of logits", R, slicesPerRow * SLICE_WORDS, "outputs");
     const greedy = entries.every((entry) => entry.greedy);
@@ -142,9 +142,12 @@ export class GpuChoosing implements Choosing {
       ids,
       ...(ranked && { ranked }),
     };
-    if (R > 0) {
-      encoder.dispatch(encoder.call(greedy ? "choose_best" : "choose_top", { params, buffers }), R);
-      encoder.dispatch(encoder.call(greedy ? "choose_greedy" : "choose_draw", { params, buffers }), R);
+    // Rows of a chain one after the other: penalties and random numbers follow from those before.
+    const [times, rows] = step.batch?.chain ? [R, 1] : [Math.min(R, 1), R];
+    for (let first = 0; first < times; first++) {
+      const params = { V, stride: from.stride, slices: slicesPerRow, first };
+      encoder.dispatch(encoder.call(greedy ? "choose_best" : "choose_top", { params, buffers }), rows);
+      encoder.dispatch(encoder.call(greedy ? "choose_greedy" : "choose_draw", { params, buffers }), rows);
     }
     for (const entry of entries) entry.hold();
     try {

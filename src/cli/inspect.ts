@@ -4,6 +4,7 @@
 
 import type { Command } from "commander";
 import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
+import type { KvPrecision } from "../engine/api.ts";
 import { RequestError, WeightsError } from "../errors.ts";
 import { placeOf } from "../index.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -84,13 +85,17 @@ const describeModel: Describe = async (raw, where, source) => {
 };
 
 /** What the KV cache takes a position, and for windows. */
-function cacheOf(architecture: Architecture): Pick<ArchitectureReport, "kvPerPosition" | "kvWindow"> {
+function cacheOf(architecture: Architecture): Pick<ArchitectureReport, "kvPerPosition" | "kvWindow" | "kv"> {
   const found = windowsOf(architecture);
   const windows = found && found.positions < architecture.context ? found : undefined;
   const geometry = { ...kvGeometry(architecture), ...(windows && { windows }) };
-  const { blockBytes, paneBytes } = kvBlockBytes(geometry, "f16", 1);
   const positions = windows?.positions ?? 0;
-  return { kvPerPosition: blockBytes, ...(windows && { kvWindow: { positions, bytes: positions * paneBytes } }) };
+  const bytes = (precision: KvPrecision) => {
+    const { blockBytes, paneBytes } = kvBlockBytes(geometry, precision, 1);
+    return { position: blockBytes, windows: positions * paneBytes };
+  };
+  const kv = { f32: bytes("f32"), f16: bytes("f16"), q8: bytes("q8") };
+  return { kvPerPosition: kv.f16.position, ...(windows && { kvWindow: { positions, bytes: kv.f16.windows } }), kv };
 }
 
 function textOf(report: Report): string {
@@ -170,9 +175,13 @@ function sizeRows({ parameters }: ArchitectureReport): [string, string][] {
   return [["parameters", `${count(parameters.total)} total, ${count(parameters.active)} active per token`]];
 }
 
-function contextMemory({ kvPerPosition, kvWindow }: ArchitectureReport): string {
-  const window = kvWindow ? `, and ${size(kvWindow.bytes)} for windows of ${count(kvWindow.positions)}` : "";
-  return `${size(1024 * kvPerPosition)} per 1,024 positions${window} (f16)`;
+function contextMemory({ kv, kvWindow }: ArchitectureReport): string {
+  const each = (bytes: (of: { readonly position: number; readonly windows: number }) => number): string =>
+    Object.entries(kv)
+      .map(([precision, of]) => `${precision} ${size(bytes(of))}`)
+      .join(", ");
+  const windows = kvWindow ? `; ${each((of) => of.windows)} for windows of ${count(kvWindow.positions)}` : "";
+  return `${each((of) => 1024 * of.position)} per 1,024 positions${windows}`;
 }
 
 function dtypeLines({ dtypes }: FolderReport | FileReport): string[] {

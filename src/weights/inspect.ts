@@ -21,6 +21,8 @@ export interface ArchitectureReport {
   readonly kvPerPosition: number;
   /** Positions that layers with a window see, and their bytes; absent: there are none. */
   readonly kvWindow?: { readonly positions: number; readonly bytes: number };
+  /** The same bytes by the precision of keys and values (--kv): of a position, and of windows. */
+  readonly kv: Readonly<Record<string, { readonly position: number; readonly windows: number }>>;
 }
 
 /**

@@ -11,6 +11,7 @@ const architecture: ArchitectureReport = {
   parameters: { total: 3, active: 2 },
   memory: { f32: 4, f16: 3, q8: 2, q4: 1 },
   kvPerPosition: 8,
+  kv: { f16: { position: 8, windows: 0 } },
 };
 const contents = {
   "config.json": "{}",
@@ -27,6 +28,13 @@ describe("inspecting models/tales", () => {
     if (report.kind !== "folder") throw new Error("not a folder");
     expect(report.problem).toBeNull();
     expect(report.architecture?.parameters.total).toBe(19_807_488);
+    // 6 layers, 4 heads of 32 numbers for keys and for values; in q8 with 8 bytes a head of scales.
+    const numbers = 6 * 4 * 2 * 32;
+    expect(report.architecture?.kv).toEqual({
+      f32: { position: 4 * numbers, windows: 0 },
+      f16: { position: 2 * numbers, windows: 0 },
+      q8: { position: (40 / 32) * numbers, windows: 0 },
+    });
     // "about 6.4 million used per token" there does not count the embedding table, a row of which
     // is used.
     const active = report.architecture!.parameters.active - 4096 * 256;

@@ -256,6 +256,7 @@ describe("inspecting", () => {
       parameters: { total: 3, active: 2 },
       memory: { f32: 4, f16: 3, q8: 2, q4: 1 },
       kvPerPosition: 8,
+      kv: { f16: { position: 8, windows: 0 } },
     }));
     expect(report).toMatchObject({ name: "llama", problem: null, parts: names, tokenizer: null, chatTemplates: [] });
     expect(report.types).toMatchObject([{ type: "F32", tensors: 13, bitsPerWeight: 32 }]);

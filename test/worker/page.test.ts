@@ -141,12 +141,19 @@ describe.skipIf(noChromium)(titled("openInWorker() in Chromium", noChromium), ()
       expect(text).toMatch(/^RequestError: maxTokens/);
       const [missing] = await visit.page.evaluate<[string[], string]>("failing(() => load('models/nothing'))");
       expect(missing).toEqual(["HotsetError", "WeightsError"]);
+      const [, draft] = await visit.page.evaluate<[string[], string]>(
+        "failing(() => load('models/tales', { backend: 'cpu', draft: 'models/nothing' }))",
+      );
+      expect(draft).toMatch(/^WeightsError: draft: .*models\/nothing/);
     });
 
-    it("leaves no worker when it is closed", async () => {
+    it("leaves no worker when it is closed, with a draft model too, which changes no token", async () => {
       const grammar = QUESTIONS["JSON by a schema"]; // it has a worker of its own
+      const wanted = await call<number[]>("story", PROMPT, GREEDY);
       for (let round = 0; round < 4; round++) {
-        if (round > 0) await call("load", "models/tales", { ...OPTIONS, threads: 2 });
+        const options = { ...OPTIONS, threads: 2, ...(round % 2 === 0 && { draft: "models/tales" }) };
+        if (round > 0) await call("load", "models/tales", options);
+        expect(await call("story", PROMPT, GREEDY)).toEqual(wanted);
         await call("chat", MESSAGES, grammar);
         await call("close");
         await expect.poll(() => visit.page.workers(), PATIENT).toHaveLength(0);

@@ -1,4 +1,6 @@
-// Whether a draft model's tokens are those of the model that it drafts for.
+// Whether a draft model's tokens are those of the model that it drafts for: whether each id stands
+// for the same bytes. Control tokens, which have none, may differ: models that were trained further
+// give reserved ones other names. The large model judges every token, so its text is its own.
 
 import { RequestError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
@@ -10,7 +12,9 @@ export interface Vocabulary {
   readonly tokenizer: Tokenizer | null;
 }
 
-/** @throws RequestError naming the first token that differs */
+const NO_BYTES = new Uint8Array(0);
+
+/** @throws RequestError naming the first token whose bytes differ */
 export function checkVocabulary(draft: Vocabulary, target: Vocabulary): void {
   const [own, other] = [target.tokenizer, draft.tokenizer];
   const differ = (what: string): RequestError =>
@@ -23,14 +27,22 @@ export function checkVocabulary(draft: Vocabulary, target: Vocabulary): void {
   }
   const size = Math.max(own.vocabSize, other.vocabSize);
   for (let id = 0; id < size; id++) {
-    const [expected, found] = [pieceOf(own, id), pieceOf(other, id)];
-    if (expected !== found) throw differ(`token ${id} is ${told(found)}, expected ${told(expected)}`);
+    if (same(bytesOf(own, id), bytesOf(other, id))) continue;
+    throw differ(`token ${id} is ${told(pieceOf(other, id))}, expected ${told(pieceOf(own, id))}`);
   }
 }
 
 /** Null: an unused id, or one behind the vocabulary's end. */
 function pieceOf(tokenizer: Tokenizer, id: number): string | null {
   return id < tokenizer.vocabSize ? tokenizer.idToPiece(id) : null;
+}
+
+function bytesOf(tokenizer: Tokenizer, id: number): Uint8Array {
+  return pieceOf(tokenizer, id) === null ? NO_BYTES : tokenizer.tokenBytes(id);
+}
+
+function same(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, i) => byte === other[i]);
 }
 
 function told(piece: string | null): string {

@@ -176,14 +176,28 @@ describe("a model with a draft model", () => {
 });
 
 describe("a draft's vocabulary", () => {
+  /** Pieces that begin with "<" are control tokens, but for those of a byte. */
   const of = (...pieces: (string | null)[]) => ({
     ...{ label: "one", vocab: pieces.length },
-    tokenizer: { vocabSize: pieces.length, idToPiece: (id: number) => pieces[id]! } as Tokenizer,
+    tokenizer: {
+      vocabSize: pieces.length,
+      idToPiece: (id: number) => pieces[id]!,
+      tokenBytes(id: number) {
+        const byte = /^<0x(..)>$/.exec(pieces[id]!)?.[1];
+        if (byte !== undefined) return Uint8Array.of(Number.parseInt(byte, 16));
+        return new TextEncoder().encode(pieces[id]!.startsWith("<") ? "" : pieces[id]!);
+      },
+    } as Tokenizer,
   });
 
   it.each([
     ["the same pieces", of("a", "b"), of("a", "b"), null],
     ["more unused ids", of("a", "b", null), of("a", "b"), null],
+    ["other names of control tokens", of("<unk>", "a", "<reserved 1>"), of("<s>", "a", "<|im_start|>"), null],
+    ["a control token more", of("a", "b", "<|im_start|>"), of("a", "b"), null],
+    ["a control token that is unused there", of("a", null), of("a", "<|im_start|>"), null],
+    ["bytes that are spelled otherwise", of("<0x41>"), of("A"), null],
+    ["a word for a control token", of("a", "b"), of("a", "<s>"), 'token 1 is "b", expected "<s>"'],
     ["another piece", of("a", "c"), of("a", "b"), 'token 1 is "c", expected "b"'],
     ["one more", of("a", "b", "c"), of("a", "b"), 'token 2 is "c", expected unused'],
     ["one less", of("a"), of("a", "b"), 'token 1 is unused, expected "b"'],

@@ -30,8 +30,9 @@ export class DirectReader {
     else this.#busy++;
     const skipped = offset % DISK_PAGE;
     const bytes = Math.ceil((skipped + into.length) / DISK_PAGE) * DISK_PAGE;
-    const memory = this.#take(bytes);
+    let memory: WebAssembly.Memory | null = null;
     try {
+      memory = this.#take(bytes);
       const whole = new Uint8Array(memory.buffer, 0, bytes);
       const { bytesRead } = await handle.read(whole, 0, bytes, offset - skipped);
       // At the end of a file the last page is not whole.
@@ -41,7 +42,7 @@ export class DirectReader {
     } catch {
       return false;
     } finally {
-      this.#idle.push(memory);
+      if (memory) this.#idle.push(memory);
       const next = this.#waiting.shift();
       if (next) next();
       else this.#busy--;

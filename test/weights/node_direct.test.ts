@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { decoderGguf } from "../../bench/peers/decoder_gguf.ts";
 import { writeGguf } from "../../bench/peers/gguf.ts";
 import { openWeights } from "../../bench/weights.ts";
@@ -48,6 +48,19 @@ it.each([
   const { handle } = fileOf(BYTES);
   expect(await new DirectReader().read(handle, offset, into.subarray(1, size + 1))).toBe(true);
   expect([...into]).toEqual([0, ...BYTES.subarray(offset, offset + size), 0]);
+});
+
+it("goes on after reads for which there was no memory", async () => {
+  const reader = new DirectReader();
+  const full = vi.spyOn(WebAssembly, "Memory").mockImplementation(() => {
+    throw new RangeError("could not allocate memory");
+  });
+  onTestFinished(() => full.mockRestore());
+  const { handle } = fileOf(BYTES);
+  const all = Array.from({ length: 9 }, () => reader.read(handle, 1, new Uint8Array(PAGE)));
+  expect(await Promise.all(all)).toEqual(new Array(9).fill(false));
+  full.mockRestore();
+  expect(await reader.read(handle, 1, new Uint8Array(PAGE))).toBe(true);
 });
 
 it("leaves the memory as it was where a read fails or the file is too short", async () => {

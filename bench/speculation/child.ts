@@ -5,12 +5,14 @@ import { createHash } from "node:crypto";
 import { cpus } from "node:os";
 import { startNodeWorker, usableCores } from "../../src/backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "../../src/backend/cpu/node_wasm.ts";
+import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { openChat } from "../../src/chat/conventions.ts";
 import type { GenerateOptions, GenerationResult } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
 import type { Files } from "../../src/weights/files.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
+import { countSubmits, type Submits } from "./submits.ts";
 import { TEXTS, type Text } from "./texts.ts";
 
 /** Bytes of RAM that the models may take. */
@@ -20,6 +22,8 @@ export interface Task {
   readonly model: string;
   readonly weights: string;
   readonly threads: number;
+  /** Part of a WebGPU adapter's name; null: the CPU computes. */
+  readonly adapter: string | null;
   readonly tokens: number;
   /** "off", "lookup", or the draft model. */
   readonly way: string;
@@ -39,6 +43,8 @@ export interface Row {
   readonly tokens: number;
   readonly drafted: number;
   readonly accepted: number;
+  /** To a GPU, after the first token; null on the CPU. */
+  readonly submits: number | null;
   /** Of the answer's ids. */
   readonly digest: string;
 }
@@ -62,11 +68,16 @@ class Disk {
   }
 }
 
-async function opened({ model, weights, threads, way, slots }: Task, disk: Disk): Promise<Model> {
+/** What the GPU is given; of the CPU none. */
+let submits: Submits | null = null;
+
+async function opened({ model, weights, threads, adapter, way, slots }: Task, disk: Disk): Promise<Model> {
   enableWasmFeatures();
   const drafts = way === "off" || way === "lookup" ? { speculation: way } : { draft: way };
   const options = {
-    ...({ backend: "cpu", threads, ...drafts } as { backend: "cpu"; threads: number; speculation?: "off" | "lookup" }),
+    ...({ threads, ...drafts } as { threads: number; speculation?: "off" | "lookup" }),
+    backend: adapter === null ? ("cpu" as const) : ("webgpu" as const),
+    ...(adapter !== null && { adapter }),
     ...(weights !== "auto" && { weights: weights as "f32" }),
     ...(slots !== null && { expertSlots: slots }),
   };
@@ -75,7 +86,12 @@ async function opened({ model, weights, threads, way, slots }: Task, disk: Disk)
       const { files, file } = await nodeFolderOrFile(where);
       return { files: where === model ? behind(files, disk) : files, file };
     },
-    ...{ gpu: async () => null, mayHaveGpu: false, ram: RAM, cpuName: cpus()[0]?.model.trim() ?? "CPU" },
+    async gpu(name) {
+      const found = await openNodeGpu(name);
+      if (found) submits = countSubmits(found.gpu);
+      return found;
+    },
+    ...{ mayHaveGpu: adapter !== null, ram: RAM, cpuName: cpus()[0]?.model.trim() ?? "CPU" },
     ...{ cores: usableCores(), chat: openChat, spill: () => null, identity: (where) => where },
     tuning: { read: async () => null, write: async () => {} }, // what earlier runs learned would differ
     startWorker: startNodeWorker,
@@ -105,8 +121,10 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
   const ids: number[] = [];
   let finish: GenerationResult | undefined;
   let before: NodeJS.CpuUsage | undefined;
+  let submitted = 0;
   try {
     for await (const piece of session.generate(prompt, constraint ? { ...ending, constraint } : options)) {
+      if (!before) submitted = submits?.count ?? 0;
       before ??= process.cpuUsage();
       ids.push(...piece.ids);
       finish = piece.finish;
@@ -119,7 +137,8 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
   const { drafted, accepted } = finish!.speculation ?? { drafted: 0, accepted: 0 };
   const digest = createHash("sha256").update(ids.join(" ")).digest("hex").slice(0, 16);
   const { decodeTps } = finish!.timings;
-  return { name, kind, decodeTps, cpuMs: (user + system) / 1000, tokens: ids.length, drafted, accepted, digest };
+  const counts = { tokens: ids.length, drafted, accepted, submits: submits && submits.count - submitted };
+  return { name, kind, decodeTps, cpuMs: (user + system) / 1000, ...counts, digest };
 }
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;

@@ -14,7 +14,7 @@ import { about, stamp, writeResult } from "../result.ts";
 import type { Row, Task } from "./child.ts";
 
 const USAGE = `usage: npm run bench -- speculation [--model models/tales] [--weights auto] [--draft <model>] [--threads <n>] [--tokens 200]
-         [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--repeats 3] [--name <of the result>]`;
+         [--adapter <part of a WebGPU adapter's name>] [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--repeats 3] [--name <of the result>]`;
 
 /** A text: medians over the repeats. */
 interface Summary extends Pick<Row, "name" | "kind"> {
@@ -25,6 +25,10 @@ interface Summary extends Pick<Row, "name" | "kind"> {
   readonly cpuRatio: number;
   /** Tokens of the answer a step; a draft's are none. */
   readonly tokensPerStep: number;
+  /** Of a GPU, after the first token; null on the CPU. */
+  readonly submitsPerToken: number | null;
+  /** Whether the tokens are those without drafts: on a GPU other kernels compute them there. */
+  readonly same: boolean;
   readonly drafted: number;
   readonly accepted: number;
 }
@@ -63,7 +67,7 @@ async function run(root: URL, args: readonly string[], options: ReturnType<typeo
   console.log(`written to bench/results/${name}.json`);
 }
 
-/** @throws Error where a text's tokens differ */
+/** @throws Error where a text's tokens differ: on a GPU those of the same kernels */
 export function summary(
   runs: readonly { readonly off: readonly Row[]; readonly on: readonly Row[] }[],
   at: number,
@@ -71,11 +75,13 @@ export function summary(
   const pairs = runs.map(({ off, on }) => ({ off: off[at]!, on: on[at]! }));
   const [first] = pairs;
   const { name, kind, digest } = first!.off;
-  if (pairs.some(({ off, on }) => off.digest !== digest || on.digest !== digest))
+  const { tokens, drafted, accepted, submits, digest: found } = first!.on;
+  const same = found === digest;
+  if (pairs.some(({ off, on }) => off.digest !== digest || on.digest !== found) || !(same || submits !== null))
     throw new Error(`${name}: the tokens differ with drafts`);
-  const { tokens, drafted, accepted } = first!.on;
+  const submitsPerToken = submits && submits / (tokens - 1);
   return {
-    ...{ name, kind, drafted, accepted, tokensPerStep: tokens / (tokens - accepted) },
+    ...{ name, kind, drafted, accepted, tokensPerStep: tokens / (tokens - accepted), submitsPerToken, same },
     offTps: median(pairs.map(({ off }) => off.decodeTps)),
     onTps: median(pairs.map(({ on }) => on.decodeTps)),
     ratio: median(pairs.map(({ off, on }) => on.decodeTps / off.decodeTps)),
@@ -83,9 +89,11 @@ export function summary(
   };
 }
 
-function line({ name, offTps, onTps, ratio, cpuRatio, tokensPerStep, drafted, accepted }: Summary): string {
+function line({ name, offTps, onTps, ratio, cpuRatio, same, ...row }: Summary): string {
+  const { tokensPerStep, submitsPerToken, drafted, accepted } = row;
+  const given = submitsPerToken === null ? "" : `, ${submitsPerToken.toFixed(2)} submits a token`;
   const rates = `${offTps.toFixed(1).padStart(8)} off ${onTps.toFixed(1).padStart(8)} on`;
-  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right`;
+  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right${given}${same ? "" : ", other tokens"}`;
 }
 
 function parse(root: URL, args: readonly string[]) {
@@ -95,6 +103,7 @@ function parse(root: URL, args: readonly string[]) {
       model: { type: "string", default: fileURLToPath(new URL("models/tales", root)) },
       weights: { type: "string", default: "auto" },
       draft: { type: "string" },
+      adapter: { type: "string" },
       threads: { type: "string", default: String(usableCores()) },
       tokens: { type: "string", default: "200" },
       slots: { type: "string" },
@@ -103,11 +112,11 @@ function parse(root: URL, args: readonly string[]) {
       name: { type: "string" },
     },
   });
-  const { model, weights, draft, slots } = values;
+  const { model, weights, draft, slots, adapter = null } = values;
   const readMs = whole("read-ms", values["read-ms"], 0);
   if (readMs > 0 && slots === undefined) throw new RequestError("--read-ms: expected --slots too, or nothing is read");
   const task: Omit<Task, "way"> = {
-    ...{ model, weights, readMs },
+    ...{ model, weights, readMs, adapter },
     threads: whole("threads", values.threads),
     tokens: whole("tokens", values.tokens, 2),
     slots: slots === undefined ? null : whole("slots", slots),

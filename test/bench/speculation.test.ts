@@ -5,7 +5,17 @@ import type { Row } from "../../bench/speculation/child.ts";
 import { speculationCommand, summary } from "../../bench/speculation/command.ts";
 
 const row = (decodeTps: number, cpuMs: number, more: Partial<Row> = {}): Row => ({
-  ...{ name: "usual 1", kind: "usual", decodeTps, cpuMs, tokens: 40, drafted: 30, accepted: 20, digest: "a" },
+  ...{
+    name: "usual 1",
+    kind: "usual",
+    decodeTps,
+    cpuMs,
+    tokens: 40,
+    drafted: 30,
+    accepted: 20,
+    submits: null,
+    digest: "a",
+  },
   ...more,
 });
 
@@ -18,8 +28,16 @@ describe("speculation", () => {
     ];
     expect(summary(runs, 0)).toEqual({
       ...{ name: "usual 1", kind: "usual", offTps: 100, onTps: 100, ratio: 1.5, cpuRatio: 1.5 },
-      ...{ tokensPerStep: 2, drafted: 30, accepted: 20 },
+      ...{ tokensPerStep: 2, drafted: 30, accepted: 20, submitsPerToken: null, same: true },
     });
+  });
+
+  it("says how many submits of a GPU a token took, and whether its other kernels gave the same tokens", () => {
+    const runs = [{ off: [row(100, 90, { submits: 39 })], on: [row(150, 60, { submits: 26, digest: "b" })] }];
+    const { submitsPerToken, same } = summary(runs, 0);
+    expect([submitsPerToken, same]).toEqual([26 / 39, false]);
+    const other = { off: runs[0]!.off, on: [row(150, 60, { submits: 26, digest: "c" })] };
+    expect(() => summary([...runs, other], 0)).toThrow("usual 1: the tokens differ");
   });
 
   it.each([

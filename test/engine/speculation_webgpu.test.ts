@@ -85,12 +85,14 @@ describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""
       const session = of.session();
       try {
         const asked = { maxTokens: 40, seed: 11, ignoreEos: true, ...options, ...(constraint && { constraint }) };
-        const before = ops.counters().submits;
+        const before = ops.counters();
         const { ids, text: written, finish } = await collect(session.generate(text, asked));
         return {
           same: { ids, text: written, reason: finish.reason, stop: finish.stop },
           speculation: finish.speculation,
-          submits: ops.counters().submits - before,
+          submits: ops.counters().submits - before.submits,
+          dispatches: ops.counters().dispatches - before.dispatches,
+          bytesRead: ops.counters().bytesRead - before.bytesRead,
         };
       } finally {
         session.close();
@@ -110,16 +112,24 @@ describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""
     it.each([
       ["held by a pattern", { maxTokens: 80, ignoreEos: false }, 1.5],
       ["free", { maxTokens: 120 }, 1.3],
-    ] as const)("takes fewer submits than tokens of a text that repeats itself: %s", async (_, options, least) => {
-      const story =
-        "Once upon a time there was a fox who lived in the deep wood. One day the fox met a hare and said: give me your bread. The hare said: I have no bread, but I know where the baker lives. ";
-      const ask: Ask = async ({ grammars }) => ({
-        options: { temperature: 0, ...options },
-        ...("ignoreEos" in options && { grammar: await grammars.regex(story.trim().replaceAll(".", "\\.")) }),
-      });
-      const { same, submits } = await answer(model, ask, true, story.repeat(3));
-      expect(same.ids.length / submits).toBeGreaterThan(least);
-    });
+    ] as const)(
+      "takes fewer submits than tokens, and fewer dispatches, of a text that repeats itself: %s",
+      async (_, options, least) => {
+        const story =
+          "Once upon a time there was a fox who lived in the deep wood. One day the fox met a hare and said: give me your bread. The hare said: I have no bread, but I know where the baker lives. ";
+        const ask: Ask = async ({ grammars }) => ({
+          options: { temperature: 0, ...options },
+          ...("ignoreEos" in options && { grammar: await grammars.regex(story.trim().replaceAll(".", "\\.")) }),
+        });
+        const without = await answer(model, ask, false, story.repeat(3));
+        const found = await answer(model, ask, true, story.repeat(3));
+        expect(found.same).toEqual(without.same);
+        expect(found.same.ids.length / found.submits).toBeGreaterThan(least);
+        expect(found.dispatches).toBeLessThan(without.dispatches);
+        // Where the device chooses, a row of a step is four bytes: no logits are read.
+        if (!("ignoreEos" in options)) expect(found.bytesRead).toBeLessThan(4 * 8 * found.submits);
+      },
+    );
 
     it("is the answer without: of a draft model on the CPU", async () => {
       const drafted = await open(tales, { ...opening, draft: tales, ram: 2 ** 30 });

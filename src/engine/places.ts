@@ -18,9 +18,11 @@ type PlacedStats = Pick<ModelStats, "memory" | "experts" | "speculation">;
  */
 export function placesOf(main: "gpu" | "ram", all: number, stats: PlacedStats): Places {
   const { memory, experts, speculation } = stats;
-  const held = allBytes(memory) + draftBytes(speculation);
-  const none = { gpu: 0, ram: 0, disk: 0 };
-  if (experts === null) return { ...none, [main]: held };
+  const held = allBytes(memory);
+  const draft = draftBytes(speculation);
+  const places = (ram: number, disk: number): Places =>
+    main === "gpu" ? { gpu: held, ram: ram + draft, disk } : { gpu: 0, ram: held + draft, disk };
+  if (experts === null) return places(0, 0);
   const { recordBytes } = experts;
   let elsewhere = 0; // experts in RAM and not on the GPU
   let here = 0;
@@ -28,8 +30,7 @@ export function placesOf(main: "gpu" | "ram", all: number, stats: PlacedStats): 
     here += residents.length;
     elsewhere += experts.ram?.layers[layer]?.residents.filter((expert) => !residents.includes(expert)).length ?? 0;
   }
-  const disk = (all - here - elsewhere) * recordBytes;
-  return main === "gpu" ? { gpu: held, ram: elsewhere * recordBytes, disk } : { gpu: 0, ram: held, disk };
+  return places(elsewhere * recordBytes, (all - here - elsewhere) * recordBytes);
 }
 
 /** Bytes of a backend, whatever they are used for. */
@@ -37,7 +38,7 @@ export function allBytes({ weights, kv, scratch }: BackendMemory): number {
   return weights + kv + scratch;
 }
 
-/** Of a draft model, if there is one: in RAM, because it drafts for models on the CPU only. */
+/** Of a draft model, if there is one: in RAM, because the CPU computes it. */
 export function draftBytes(speculation: SpeculationStats | null): number {
   return speculation?.draft ? allBytes(speculation.draft.memory) : 0;
 }

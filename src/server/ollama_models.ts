@@ -33,7 +33,7 @@ export function ollamaLoaded(c: Context, { models }: Service): Response {
     const { memory, speculation } = card.model.metrics();
     const more = {
       expires_at: card.expires?.toISOString() ?? NEVER,
-      size_vram: allBytes(memory) + draftBytes(speculation),
+      size_vram: allBytes(memory) + (card.model.view?.head.main === "gpu" ? 0 : draftBytes(speculation)),
       context_length: card.model.context,
     };
     return [{ ...listed(card), ...more }];

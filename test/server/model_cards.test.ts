@@ -61,16 +61,19 @@ describe("the models that a page shows", () => {
     expect(closed).toEqual(["a"]);
   });
 
-  it("say what of their memory is a draft model's", async () => {
+  it.each([
+    ["ram", { gpu: 0, ram: 1023 + 123 }],
+    ["gpu", { gpu: 1023, ram: 123 }],
+  ] as const)("say what of their memory is a draft model's, beside one in %s", async (main, places) => {
     const model = fakeModel();
     const draft = { name: "small", weights: "q4", memory: { weights: 100, kv: 20, scratch: 3 } };
     const speculation = { drafted: 0, accepted: 0, draft };
     const memory = { weights: 1000, kv: 20, scratch: 3 };
     const stats = () => ({ memory, experts: null, speculation });
-    const view = { ...VIEW, head: { ...VIEW.head, main: "ram" }, stats } as unknown as ModelView;
+    const view = { ...VIEW, head: { ...VIEW.head, main }, stats } as unknown as ModelView;
     const app = createApp({ ...model, view, metrics: () => ({ ...model.metrics(), memory, speculation }) });
     const { models } = (await (await app.request("/hotset/models")).json()) as { models: object[] };
-    expect(models).toMatchObject([{ memory: { ram: 1023 + 123, kv: 20, scratch: 3, draft: 123 } }]);
+    expect(models).toMatchObject([{ memory: { ...places, kv: 20, scratch: 3, draft: 123 } }]);
   });
 
   it("say how fast they write", async () => {

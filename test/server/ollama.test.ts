@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ChatMessage, ChatOptions } from "../../src/engine/chat_api.ts";
+import type { ModelView } from "../../src/engine/model_view.ts";
 import { DeviceError, RequestError } from "../../src/errors.ts";
 import { createApp } from "../../src/server/app.ts";
 import { type Act, type Fake, fakeModel, type Script } from "./fake_model.ts";
@@ -214,12 +215,16 @@ describe("models and embeddings", () => {
     expect(show).toMatchObject({ details: {}, model_info: {}, capabilities: ["completion", "tools", "thinking"] });
   });
 
-  it("count the memory of a draft model", async () => {
+  it.each([
+    ["ram", 13 + 123],
+    ["gpu", 13],
+  ] as const)("count the memory of a draft model, which is in RAM, beside one in %s", async (main, size_vram) => {
     const model = fakeModel();
     const draft = { name: "small", weights: "q4", memory: { weights: 100, kv: 20, scratch: 3 } };
     const metrics = () => ({ ...model.metrics(), speculation: { drafted: 0, accepted: 0, draft } });
-    const answer = await createApp({ ...model, metrics }).request("/api/ps");
-    expect(await answer.json()).toMatchObject({ models: [{ size_vram: 13 + 123 }] });
+    const view = { head: { main } } as ModelView;
+    const answer = await createApp({ ...model, metrics, view }).request("/api/ps");
+    expect(await answer.json()).toMatchObject({ models: [{ size_vram }] });
   });
 
   it("embeds one text or several", async () => {

@@ -21,6 +21,7 @@ import { titled } from "./support/fixtures.ts";
 import { hubServer } from "./support/hub_server.ts";
 import { HUNG } from "./support/patience.ts";
 import { commandsOf, inlineCode, type Sample, samplesOf } from "./support/samples.ts";
+import { some } from "./support/some.ts";
 
 const read = (page: string): string => readFileSync(join(root, page), "utf8");
 const pages = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "*.md"], { cwd: root, encoding: "utf8" })
@@ -180,30 +181,32 @@ describe("TypeScript in the documentation", () => {
     );
 
   const inPage = typescript.filter((sample) => !inNode.includes(sample));
-  it.skipIf(noChromium).each(inPage.map((sample) => [title(sample), sample] as const))(
-    titled("%s runs in a page", noChromium),
-    async (_, sample) => {
-      const { exports } = JSON.parse(read("package.json")) as { exports: Record<string, { default?: string }> };
-      const own = Object.entries(exports).map(([entry, { default: file }]) => [
-        `hotset${entry.slice(1)}`,
-        file?.slice(1),
-      ]);
-      const imports = {
-        ...importsOf(["@huggingface/tokenizers"]),
-        ...Object.fromEntries(own),
-      };
-      const endpoint = JSON.stringify(await hub());
-      const script = readFileSync(join(project, `${name(sample)}.js`), "utf8")
-        .replace("export {};", "")
-        .replace(/(await pull\("[^"]+", \{)/, `$1 endpoint: ${endpoint}, `);
-      const site = await openSite(pageOf(imports, `${script}\nglobalThis.ready = true;`));
-      try {
-        expect((await site.visit("/isolated")).problems).toEqual([]);
-      } finally {
-        await site.close();
-      }
-    },
-  );
+  it.skipIf(noChromium).each(
+    some(
+      inPage.map((sample) => [title(sample), sample] as const),
+      1,
+    ),
+  )(titled("%s runs in a page", noChromium), async (_, sample) => {
+    const { exports } = JSON.parse(read("package.json")) as { exports: Record<string, { default?: string }> };
+    const own = Object.entries(exports).map(([entry, { default: file }]) => [
+      `hotset${entry.slice(1)}`,
+      file?.slice(1),
+    ]);
+    const imports = {
+      ...importsOf(["@huggingface/tokenizers"]),
+      ...Object.fromEntries(own),
+    };
+    const endpoint = JSON.stringify(await hub());
+    const script = readFileSync(join(project, `${name(sample)}.js`), "utf8")
+      .replace("export {};", "")
+      .replace(/(await pull\("[^"]+", \{)/, `$1 endpoint: ${endpoint}, `);
+    const site = await openSite(pageOf(imports, `${script}\nglobalThis.ready = true;`));
+    try {
+      expect((await site.visit("/isolated")).problems).toEqual([]);
+    } finally {
+      await site.close();
+    }
+  });
 
   it.each(inNode.map((sample) => [title(sample), sample] as const))("%s runs", async (_, sample) => {
     const endpoint = await hub();

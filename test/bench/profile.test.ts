@@ -8,6 +8,7 @@ import type { ProfileCase } from "../../bench/profile.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
+import { some } from "../support/some.ts";
 
 const run = fileURLToPath(new URL("../../dist/bench/run.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "hotset-profile-"));
@@ -76,13 +77,18 @@ describe.skipIf(left)(titled("npm run bench -- --profile", left), () => {
 });
 
 describe("options of --profile", () => {
-  it.each([
-    [["--weights", "q3"], "--weights: expected one of f32, f16, q8, q6_k, "],
-    [["--contexts", "0,x"], '--contexts: expected a whole number of at least 0, found "x"'],
-    [["--cases", "1@0,512"], '--cases: expected cases as 16@4096 (rows, positions) or p512, found "512"'],
-    [["--tokens", "0"], '--tokens: expected a whole number of at least 1, found "0"'],
-    [["--nonsense"], "nonsense"],
-  ])("%s is refused", (args, message) => {
+  it.each(
+    some<[string[], string]>(
+      [
+        [["--weights", "q3"], "--weights: expected one of f32, f16, q8, q6_k, "],
+        [["--contexts", "0,x"], '--contexts: expected a whole number of at least 0, found "x"'],
+        [["--cases", "1@0,512"], '--cases: expected cases as 16@4096 (rows, positions) or p512, found "512"'],
+        [["--tokens", "0"], '--tokens: expected a whole number of at least 1, found "0"'],
+        [["--nonsense"], "nonsense"],
+      ],
+      1,
+    ),
+  )("%s is refused", (args, message) => {
     const { status, stderr } = bench(...args);
     expect(status).toBe(2);
     expect(stderr).toContain(message);

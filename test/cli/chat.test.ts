@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { hotset, type Outcome, outcome, root, tales } from "../support/cli.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 const GREEDY = ["--backend", "cpu", "--weights", "f32", "--temperature", "0", "-n", "12"];
 
@@ -45,14 +47,17 @@ describe("hotset chat with a message on each line", () => {
     expect(stderr).toBe("[ended after 12 tokens: that is --max-tokens]\n");
   });
 
-  it("puts the system text in front, and a message of several lines together", async () => {
-    const expected = await generated("[INST] Be brief.\n\nWho\nare you? [/INST]");
-    const byOption = await chat(["Who\\", "are you?"], [...GREEDY, "--system", "Be brief."]);
-    expect(byOption).toMatchObject({ code: 0, stdout: `${expected}\n` });
-    const byCommand = await chat(["/system Be brief.", '"""Who', 'are you?"""', "/system"]);
-    expect(byCommand).toMatchObject({ code: 0, stdout: `${expected}\n` });
-    expect(byCommand.stderr).toMatch(/^system: Be brief\.\n.+\nsystem: Be brief\.\n$/);
-  });
+  it.skipIf(leftToCi)(
+    titled("puts the system text in front, and a message of several lines together", leftToCi),
+    async () => {
+      const expected = await generated("[INST] Be brief.\n\nWho\nare you? [/INST]");
+      const byOption = await chat(["Who\\", "are you?"], [...GREEDY, "--system", "Be brief."]);
+      expect(byOption).toMatchObject({ code: 0, stdout: `${expected}\n` });
+      const byCommand = await chat(["/system Be brief.", '"""Who', 'are you?"""', "/system"]);
+      expect(byCommand).toMatchObject({ code: 0, stdout: `${expected}\n` });
+      expect(byCommand.stderr).toMatch(/^system: Be brief\.\n.+\nsystem: Be brief\.\n$/);
+    },
+  );
 
   it("takes exchanges back, makes answers anew, clears, saves and loads", async () => {
     const at = folder();
@@ -92,16 +97,19 @@ describe("hotset chat with a message on each line", () => {
     expect(second.stderr).toMatch(/\nmemory: .+\nexperts: all in memory\n/);
   });
 
-  it("samples a regenerated answer with another seed, and all of it again with the same one", async () => {
-    const args = ["--backend", "cpu", "--temperature", "1", "--seed", "7", "-n", "12"];
-    const run = async (): Promise<string> => (await chat(["Who are you?", "/regenerate"], args)).stdout;
-    const at = join(folder(), "chat.json");
-    const { stdout } = await chat(["Who are you?", "/regenerate", `/save ${at}`], args);
-    expect(await run()).toBe(stdout);
-    const [second] = answersOf(saved(at));
-    expect(stdout.endsWith(`${second}\n`)).toBe(true);
-    expect(stdout.slice(0, -second!.length - 1)).not.toBe(`${second}\n`);
-  });
+  it.skipIf(leftToCi)(
+    titled("samples a regenerated answer with another seed, and all of it again with the same one", leftToCi),
+    async () => {
+      const args = ["--backend", "cpu", "--temperature", "1", "--seed", "7", "-n", "12"];
+      const run = async (): Promise<string> => (await chat(["Who are you?", "/regenerate"], args)).stdout;
+      const at = join(folder(), "chat.json");
+      const { stdout } = await chat(["Who are you?", "/regenerate", `/save ${at}`], args);
+      expect(await run()).toBe(stdout);
+      const [second] = answersOf(saved(at));
+      expect(stdout.endsWith(`${second}\n`)).toBe(true);
+      expect(stdout.slice(0, -second!.length - 1)).not.toBe(`${second}\n`);
+    },
+  );
 
   it("says what cannot be done, goes on as before, and tells by its exit code", async () => {
     const at = folder();
@@ -144,20 +152,23 @@ describe("hotset chat with a message on each line", () => {
     expect(run.stdout).toBe(`${answer}\n${answer}\n`);
   });
 
-  it("holds answers to a format, and refuses one that it cannot hold before it reads a message", async () => {
-    const at = folder();
-    writeFileSync(
-      `${at}/age.json`,
-      '{"type":"object","properties":{"age":{"enum":[1,2,3]}},"required":["age"],"additionalProperties":false}',
-    );
-    const { code, stdout } = await chat(["How old?"], ["--backend", "cpu", "--json-schema", `${at}/age.json`]);
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toEqual({ age: expect.toBeOneOf([1, 2, 3]) });
-    writeFileSync(`${at}/odd.json`, '{"type":"strange"}');
-    const odd = await chat(["How old?"], ["--backend", "cpu", "--json-schema", `${at}/odd.json`]);
-    expect(odd).toMatchObject({ code: 1, stdout: "" });
-    expect(odd.stderr).toMatch(/^hotset: --json-schema .*odd\.json: [^\n]+\n$/);
-  });
+  it.skipIf(leftToCi)(
+    titled("holds answers to a format, and refuses one that it cannot hold before it reads a message", leftToCi),
+    async () => {
+      const at = folder();
+      writeFileSync(
+        `${at}/age.json`,
+        '{"type":"object","properties":{"age":{"enum":[1,2,3]}},"required":["age"],"additionalProperties":false}',
+      );
+      const { code, stdout } = await chat(["How old?"], ["--backend", "cpu", "--json-schema", `${at}/age.json`]);
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout)).toEqual({ age: expect.toBeOneOf([1, 2, 3]) });
+      writeFileSync(`${at}/odd.json`, '{"type":"strange"}');
+      const odd = await chat(["How old?"], ["--backend", "cpu", "--json-schema", `${at}/odd.json`]);
+      expect(odd).toMatchObject({ code: 1, stdout: "" });
+      expect(odd.stderr).toMatch(/^hotset: --json-schema .*odd\.json: [^\n]+\n$/);
+    },
+  );
 
   it("ends at bytes that are no text", async () => {
     const { code, stdout, stderr } = await hotset(["chat", tales, ...GREEDY], Uint8Array.of(0x61, 0xff, 0x0a));
@@ -210,7 +221,7 @@ describe.skipIf(!hasScript)("hotset chat on a terminal (needs script of util-lin
         [ASKED, "\x03"],
         [/once more[\s\S]*> ␛\[3G$/, "\x03"],
       ],
-      "-n 150 --temperature 1 --seed 1",
+      "-n 900 --temperature 1 --seed 1",
       cache,
     );
     expect(code).toBe(0);

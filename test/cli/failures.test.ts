@@ -108,14 +108,13 @@ describe.skipIf(!existsSync("/dev/full"))("a disk that is full (needs /dev/full)
       timeout: HUNG,
     });
 
-  it.each([[["generate", tales, ...GENERATE]], [["inspect", tales]], [["tokenize", tales, "Once"]], [["--help"]]])(
-    "hotset %j: one line, once",
-    (args) => {
-      const { status, stderr } = run(">/dev/full", args);
-      expect(stderr).toMatch(/^hotset: the output cannot be written: ENOSPC[^\n]*\n$/);
-      expect(status).toBe(1);
-    },
-  );
+  it.each(
+    some([[["generate", tales, ...GENERATE]], [["inspect", tales]], [["tokenize", tales, "Once"]], [["--help"]]], 1),
+  )("hotset %j: one line, once", (args) => {
+    const { status, stderr } = run(">/dev/full", args);
+    expect(stderr).toMatch(/^hotset: the output cannot be written: ENOSPC[^\n]*\n$/);
+    expect(status).toBe(1);
+  });
 
   it("for stderr alone: the text is written all the same", () => {
     const { status, stdout } = run("2>/dev/full", ["generate", tales, ...GENERATE]);

@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { hotset, outcome, root, start, tales } from "../support/cli.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 
 interface Reference {
   readonly prompts: readonly {
@@ -79,7 +81,7 @@ describe("hotset generate --json", () => {
     expect(full.stderr).toMatch(/ \(-\) · generated 0 tokens at - · /);
   });
 
-  it("repeats itself with the same seed, and not with another", async () => {
+  it.skipIf(leftToCi)(titled("repeats itself with the same seed, and not with another", leftToCi), async () => {
     const sample = async (seed: number): Promise<unknown> => {
       const args = [...CPU, "-p", prompt, "--temperature", "1", "-n", "16", "--json", "--seed", `${seed}`];
       return JSON.parse((await hotset(args)).stdout).ids;
@@ -89,17 +91,23 @@ describe("hotset generate --json", () => {
     expect(await sample(8)).not.toEqual(first);
   });
 
-  it("takes -1 and empty texts as other programs mean them: a seed of its own, what fits, no filter, no end", async () => {
-    const context = ids.length + 16;
-    const odd = ["--seed", "-1", "-n", "-1", "--top-k", "-1", "--stop", "", "--context", String(context)];
-    const sample = async () => {
-      const { stdout } = await hotset([...CPU, "-p", prompt, "--temperature", "1", "--json", ...odd]);
-      return JSON.parse(stdout) as { seed: number; usage: { promptTokens: number; completionTokens: number } };
-    };
-    const [one, two] = [await sample(), await sample()];
-    expect(one.seed).not.toBe(two.seed);
-    expect(one.usage.promptTokens + one.usage.completionTokens).toBe(context);
-  });
+  it.skipIf(leftToCi)(
+    titled(
+      "takes -1 and empty texts as other programs mean them: a seed of its own, what fits, no filter, no end",
+      leftToCi,
+    ),
+    async () => {
+      const context = ids.length + 16;
+      const odd = ["--seed", "-1", "-n", "-1", "--top-k", "-1", "--stop", "", "--context", String(context)];
+      const sample = async () => {
+        const { stdout } = await hotset([...CPU, "-p", prompt, "--temperature", "1", "--json", ...odd]);
+        return JSON.parse(stdout) as { seed: number; usage: { promptTokens: number; completionTokens: number } };
+      };
+      const [one, two] = [await sample(), await sample()];
+      expect(one.seed).not.toBe(two.seed);
+      expect(one.usage.promptTokens + one.usage.completionTokens).toBe(context);
+    },
+  );
 
   it("ends before any of the texts given with --stop", async () => {
     const { text } = JSON.parse((await hotset([...GREEDY, "-p", prompt, "--json"])).stdout);

@@ -15,7 +15,8 @@ import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { checkVocabulary } from "../../src/wiring/draft_vocabulary.ts";
 import type { Platform } from "../../src/wiring/open.ts";
 import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
-import { inRepo } from "../support/fixtures.ts";
+import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { collect } from "../support/pieces.ts";
 
 // Proposals follow from the text alone: a step takes so long that they cost nothing.
@@ -57,38 +58,41 @@ function altered(name: string, how: (text: string) => string): string {
 }
 
 describe("a model with a draft model", () => {
-  it("writes the same tokens: its own weights in f32, drafted by the same in another precision", async () => {
-    const plain = await opened({ speculation: "off" });
-    const ram = 2 ** 30;
-    const model = await opened({ draft: tales, ram });
-    const pattern = "[a-z ,.]{40}";
-    for (const options of [
-      { temperature: 0 },
-      { temperature: 0.8 },
-      { temperature: 0.9, topP: 0.9, minP: 0.02, repeatPenalty: 1.1 },
-      { temperature: 0.7, topK: 20, frequencyPenalty: 0.3, presencePenalty: 0.2 },
-      { temperature: 0, stop: ["the"] },
-      { temperature: 0.7, pattern },
-    ]) {
-      const found = [];
-      for (const one of [plain, model]) {
-        const constraint = "pattern" in options ? await (await one.grammars.regex(pattern)).matcher() : undefined;
-        found.push(await answer(one, { ...options, ...(constraint && { constraint, ignoreEos: false }) }));
-        constraint?.close();
+  it.skipIf(leftToCi)(
+    titled("writes the same tokens: its own weights in f32, drafted by the same in another precision", leftToCi),
+    async () => {
+      const plain = await opened({ speculation: "off" });
+      const ram = 2 ** 30;
+      const model = await opened({ draft: tales, ram });
+      const pattern = "[a-z ,.]{40}";
+      for (const options of [
+        { temperature: 0 },
+        { temperature: 0.8 },
+        { temperature: 0.9, topP: 0.9, minP: 0.02, repeatPenalty: 1.1 },
+        { temperature: 0.7, topK: 20, frequencyPenalty: 0.3, presencePenalty: 0.2 },
+        { temperature: 0, stop: ["the"] },
+        { temperature: 0.7, pattern },
+      ]) {
+        const found = [];
+        for (const one of [plain, model]) {
+          const constraint = "pattern" in options ? await (await one.grammars.regex(pattern)).matcher() : undefined;
+          found.push(await answer(one, { ...options, ...(constraint && { constraint, ignoreEos: false }) }));
+          constraint?.close();
+        }
+        expect(found[1]!.same).toEqual(found[0]!.same);
+        if (!("stop" in options)) expect(found[1]!.counts!.accepted).toBeGreaterThan(0);
       }
-      expect(found[1]!.same).toEqual(found[0]!.same);
-      if (!("stop" in options)) expect(found[1]!.counts!.accepted).toBeGreaterThan(0);
-    }
-    const { speculation, memory } = model.stats();
-    expect(speculation!.drafted).toBeGreaterThanOrEqual(speculation!.accepted);
-    const { name, weights, memory: taken } = speculation!.draft!;
-    expect([name, weights]).toEqual([tales, "q4"]);
-    expect(taken.weights).toBeGreaterThan(0);
-    const both = [memory, taken].reduce((sum, { weights, kv, scratch }) => sum + weights + kv + scratch, 0);
-    expect(both).toBeLessThanOrEqual(ram);
-    const alone = model.session();
-    await Promise.all([collect(alone.generate([1, 5], { maxTokens: 4 })), answer(model, { temperature: 0 })]);
-  });
+      const { speculation, memory } = model.stats();
+      expect(speculation!.drafted).toBeGreaterThanOrEqual(speculation!.accepted);
+      const { name, weights, memory: taken } = speculation!.draft!;
+      expect([name, weights]).toEqual([tales, "q4"]);
+      expect(taken.weights).toBeGreaterThan(0);
+      const both = [memory, taken].reduce((sum, { weights, kv, scratch }) => sum + weights + kv + scratch, 0);
+      expect(both).toBeLessThanOrEqual(ram);
+      const alone = model.session();
+      await Promise.all([collect(alone.generate([1, 5], { maxTokens: 4 })), answer(model, { temperature: 0 })]);
+    },
+  );
 
   it("gives it the precision of its keys and values", async () => {
     const bytes = [];

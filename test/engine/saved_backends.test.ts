@@ -9,6 +9,7 @@ import { open } from "../../src/index.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { collect } from "../support/pieces.ts";
+import { some } from "../support/some.ts";
 
 const tales = inRepo("models/tales");
 const prompt = Array.from({ length: 45 }, (_, i) => (i === 0 ? 1 : 300 + 37 * i));
@@ -34,17 +35,22 @@ async function make(model: Model, first: readonly number[], more: readonly numbe
 }
 
 describe("a saved session goes on with the same tokens, computed no second time,", () => {
-  it.each([
-    { name: "in an f16 cache", folder: tales, kv: "f16", first: prompt, more: [400, 401] },
-    { name: "in a q8 cache", folder: tales, kv: "q8", first: prompt, more: [400, 401] },
-    {
-      name: "where heads are padded",
-      folder: inRepo("test/fixtures/mixtral/bf16-odd-window-shards"), // heads of 10
-      kv: "f32",
-      first: prompt.map((_, i) => (7 * i) % 97),
-      more: [3],
-    },
-  ] as const)("on every backend, whichever it was saved on, $name", async ({ folder, kv, first, more }) => {
+  it.each(
+    some(
+      [
+        { name: "in an f16 cache", folder: tales, kv: "f16", first: prompt, more: [400, 401] },
+        { name: "in a q8 cache", folder: tales, kv: "q8", first: prompt, more: [400, 401] },
+        {
+          name: "where heads are padded",
+          folder: inRepo("test/fixtures/mixtral/bf16-odd-window-shards"), // heads of 10
+          kv: "f32",
+          first: prompt.map((_, i) => (7 * i) % 97),
+          more: [3],
+        },
+      ] as const,
+      2,
+    ),
+  )("on every backend, whichever it was saved on, $name", async ({ folder, kv, first, more }) => {
     const settings = { weights: "f32", kv, chunk: 32, context: 128 } as const;
     const saved: Made[] = [];
     for (const { options } of backends) {

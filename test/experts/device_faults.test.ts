@@ -83,14 +83,17 @@ describe.skipIf(noAdapter)(`slots on ${usual ? `webgpu ${usual.name}` : `a devic
     }
   });
 
-  it("an allocation that fails while slots are created: a MemoryError, and the next model opens", async () => {
-    const gpu = watchedGpu(usual!.name);
-    let made = 0;
-    gpu.onBuffer = (_, bytes) => {
-      if (bytes > MIB && ++made === 5) throw new RangeError("Buffer size could not be allocated");
-    };
-    await expect(opened(gpu, { expertSlots: 2 })).rejects.toThrow(MemoryError);
-    gpu.onBuffer = () => {};
-    expect(await tokens(await opened(gpu, { expertSlots: 2 }), 0, 4)).toEqual(prompts[0]!.greedy_ids.slice(0, 4));
-  });
+  it.skipIf(leftToCi)(
+    titled("an allocation that fails while slots are created: a MemoryError, and the next model opens", leftToCi),
+    async () => {
+      const gpu = watchedGpu(usual!.name);
+      let made = 0;
+      gpu.onBuffer = (_, bytes) => {
+        if (bytes > MIB && ++made === 5) throw new RangeError("Buffer size could not be allocated");
+      };
+      await expect(opened(gpu, { expertSlots: 2 })).rejects.toThrow(MemoryError);
+      gpu.onBuffer = () => {};
+      expect(await tokens(await opened(gpu, { expertSlots: 2 }), 0, 4)).toEqual(prompts[0]!.greedy_ids.slice(0, 4));
+    },
+  );
 });

@@ -7,6 +7,7 @@ import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
 import { unweave, weave } from "../../src/tensor/panels.ts";
 import { generator } from "../support/random.ts";
 import { simdBenches } from "../support/simd.ts";
+import { some } from "../support/some.ts";
 
 /** Formats that SIMD kernels pack; the others are packed by their definition. */
 const PACKED = PACKABLE.filter((name) => simdBenches()[0]?.of(FORMATS[name]).pack !== undefined);
@@ -134,39 +135,41 @@ describe("pack", () => {
     { rows: 6, cols: 544, seeds: 2 },
     { rows: 2, cols: 97, seeds: 2 },
   ];
-  it.each(Object.keys(GROUPS).flatMap((kind) => PACKED.map((name) => ({ kind, name }))))(
-    "$kind, $name: the same bits as packRows",
-    ({ kind, name }) => {
-      const format = FORMATS[name];
-      const benches = simdBenches();
-      for (const { rows, cols, seeds } of isAutomatic(name) ? shapes : searched) {
-        const places = panelLayout(format, rows, cols).planes;
-        for (let seed = 1; seed <= seeds; seed++) {
-          const x = weights(kind, rows, cols, seed);
-          // Every other seed, columns differ in importance.
-          const importance = seed % 2 === 0 ? importances(cols, seed) : undefined;
-          const want = rowPlanes(format, rows, cols);
-          packRows(format, x, rows, cols, want, importance);
-          for (const bench of benches) {
-            const at = bench.put(x);
-            const weighed = importance ? bench.put(importance) : 0;
-            const planes = want.map(({ length }) => bench.put(new Uint8Array(length + 16).fill(UNTOUCHED)));
-            for (const [from, to] of ranges(rows)) {
-              bench.of(format).pack!(from, to, 1, at, cols, format.group, weighed, ...planes);
-              for (const [p, { rowBytes }] of places.entries())
-                expect(bench.bytes(planes[p]! + to * rowBytes, 2)).toEqual(Uint8Array.of(UNTOUCHED, UNTOUCHED));
-            }
-            const label = `${bench.name}, [${rows}, ${cols}], seed ${seed}: first byte that differs`;
-            for (const [p, plane] of want.entries()) {
-              const got = bench.bytes(planes[p]!, plane.length);
-              const same = p === 0 ? difference(got, plane) : difference(oneNaN(got), oneNaN(plane));
-              expect(same, `${label}, ${format.planes[p]!.name}`).toBe(-1);
-            }
+  it.each(
+    some(
+      Object.keys(GROUPS).flatMap((kind) => PACKED.map((name) => ({ kind, name }))),
+      40,
+    ),
+  )("$kind, $name: the same bits as packRows", ({ kind, name }) => {
+    const format = FORMATS[name];
+    const benches = simdBenches();
+    for (const { rows, cols, seeds } of isAutomatic(name) ? shapes : searched) {
+      const places = panelLayout(format, rows, cols).planes;
+      for (let seed = 1; seed <= seeds; seed++) {
+        const x = weights(kind, rows, cols, seed);
+        // Every other seed, columns differ in importance.
+        const importance = seed % 2 === 0 ? importances(cols, seed) : undefined;
+        const want = rowPlanes(format, rows, cols);
+        packRows(format, x, rows, cols, want, importance);
+        for (const bench of benches) {
+          const at = bench.put(x);
+          const weighed = importance ? bench.put(importance) : 0;
+          const planes = want.map(({ length }) => bench.put(new Uint8Array(length + 16).fill(UNTOUCHED)));
+          for (const [from, to] of ranges(rows)) {
+            bench.of(format).pack!(from, to, 1, at, cols, format.group, weighed, ...planes);
+            for (const [p, { rowBytes }] of places.entries())
+              expect(bench.bytes(planes[p]! + to * rowBytes, 2)).toEqual(Uint8Array.of(UNTOUCHED, UNTOUCHED));
+          }
+          const label = `${bench.name}, [${rows}, ${cols}], seed ${seed}: first byte that differs`;
+          for (const [p, plane] of want.entries()) {
+            const got = bench.bytes(planes[p]!, plane.length);
+            const same = p === 0 ? difference(got, plane) : difference(oneNaN(got), oneNaN(plane));
+            expect(same, `${label}, ${format.planes[p]!.name}`).toBe(-1);
           }
         }
       }
-    },
-  );
+    }
+  });
 
   it("leaves rows outside the range alone", () => {
     const [rows, cols] = [6, 40];

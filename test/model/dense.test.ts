@@ -18,7 +18,8 @@ import { nodeFiles } from "../../src/weights/node_files.ts";
 import { backends } from "../support/backends.ts";
 import { cpuPaths, readyCpuOps } from "../support/cpu.ts";
 import { worst } from "../support/expected.ts";
-import { inRepo } from "../support/fixtures.ts";
+import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { loadFolder } from "../support/model.ts";
 import { some } from "../support/some.ts";
 
@@ -66,7 +67,7 @@ function temporary(): string {
   return join(path, "packed");
 }
 
-describe.each(FOLDERS)("$name", ({ path, sparse, slots, within, on }) => {
+describe.each(FOLDERS)("$name", ({ name, path, sparse, slots, within, on }) => {
   const expected: Expected = JSON.parse(readFileSync(`${path}/expected.json`, "utf8"));
   const { ids, greedy_prompt, greedy_ids } = expected;
   const want = Float32Array.from(expected.logits.flat());
@@ -108,7 +109,8 @@ describe.each(FOLDERS)("$name", ({ path, sparse, slots, within, on }) => {
     },
   );
 
-  it("is packed, with the same result", async () => {
+  const left = name === FOLDERS[0]!.name ? null : leftToCi;
+  it.skipIf(left)(titled("is packed, with the same result", left), async () => {
     for (const weights of ["f32", "q8"] as const) {
       const to = temporary();
       await quantize(path, to, { weights, threads: 1 });

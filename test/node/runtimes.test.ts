@@ -84,10 +84,14 @@ describe("Deno's WebGPU", () => {
 
   // Of the products in f16 and int8 one format each: the others differ in how they are unpacked,
   // which the suite in f32 covers. Of attention over caches in f32 one size of heads: its kernels
-  // differ from those over f16 in how they read the cache, and each size is compiled for seconds.
+  // differ from those over f16 only in how they read the cache. Of long texts, in chunks and by
+  // the token, one size each. Every size of heads is compiled for seconds.
   const CASES = ALL
     ? ["subgroups conforms", "products in"]
-    : ["subgroups conforms (?!> append and attention.*Dh (?!6,).*kv 'f32')", "(f16|int8) conforms .*q4'?$"];
+    : [
+        "subgroups conforms (?!> append and attention.*(Dh (?!6,).*kv 'f32'|(chunks of|one token).*Dh (?!32|128)))",
+        "(f16|int8) conforms .*q4'?$",
+      ];
   it.skipIf(skip).each(CASES)(titled("passes the conformance suite: %s", skip), (cases) => {
     const at = (path: string): string => pathToFileURL(inRepo(`dist/test/support/${path}`)).href;
     const imports = { vitest: at("runner.js"), [at("adapters.js")]: at("page_adapters.js") };

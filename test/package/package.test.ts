@@ -81,12 +81,12 @@ describe("the packed package", () => {
     expect(packed.filter((path) => /\.test\.|(^|\/)(test|bench)\//.test(path))).toEqual([]);
   });
 
-  it("has a package.json without faults, says publint", async () => {
+  it.skipIf(leftToCi)(titled("has a package.json without faults, says publint", leftToCi), async () => {
     const tarball = new Uint8Array(readFileSync(join(project, archive))).buffer;
     expect(await publintFaults({ pack: { tarball } })).toEqual([]);
   });
 
-  it("has types for every way to resolve it, says attw", async () => {
+  it.skipIf(leftToCi)(titled("has types for every way to resolve it, says attw", leftToCi), async () => {
     expect(await attwFaults(createPackageFromTarballData(readFileSync(join(project, archive))))).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@ import { type ActivityLog, openActivity } from "../../src/server/node_activity.t
 import { servePool } from "../../src/server/pool/serve_pool.ts";
 import { noChromium } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 import { workingModel } from "./live_models.ts";
 import { axeFinds, hostPage, type PageHost } from "./open_page.ts";
@@ -80,7 +81,7 @@ describe.skipIf(noChromium)(titled("the live panels", noChromium), () => {
     expect(problems).toEqual([]);
   });
 
-  it("Experts: two texts compared", async () => {
+  it.skipIf(leftToCi)(titled("Experts: two texts compared", leftToCi), async () => {
     const { page } = await host.visit();
     await page.getByRole("tab", { name: "Experts" }).click();
     await expect.poll(() => one.watchers(), PATIENT).toBe(1);

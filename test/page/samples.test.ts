@@ -48,6 +48,8 @@ class Anthropic:
         self.messages = sends(base_url + "/v1/messages", {"x-api-key": api_key, "anthropic-version": "2023-06-01"})
 `;
 
+import { some } from "../support/some.ts";
+
 // biome-ignore lint/suspicious/noTemplateCurlyInString: what a shell and PHP would replace
 const HOSTILE = "it's \"quoted\" $HOME `id` \\n \\ ${x} %s <?php JSON; \u2028 \u{1F600} '''";
 const user = { role: "user", content: "hi" } as const;
@@ -144,7 +146,7 @@ describe("code samples", () => {
     });
   }
 
-  it.each(["every parameter", "texts that break out", "a text"])(
+  it.each(some(["every parameter", "texts that break out", "a text"], 1))(
     "hotset's library: %s, with models/tales",
     async (name) => {
       const { code } = samplesOf(REQUESTS[name]!, server.url).find(({ id }) => id === "hotset")!;

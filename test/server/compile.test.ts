@@ -3,6 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { some } from "../support/some.ts";
 import { openTales, type RealServer, serveReal } from "./real.ts";
 
@@ -109,17 +111,20 @@ describe("while a schema is compiled", () => {
     expect(again.status).toBe(400);
   });
 
-  it("a tool that must be held to its schema: the deadline names the tools", async () => {
-    const parameters = { type: "object", properties: { a: SLOW[0]![1] }, required: ["a"] };
-    const { status, json } = await server.ask("/v1/chat/completions", {
-      messages: [{ role: "user", content: "Call it." }],
-      tools: [{ type: "function", function: { name: "it", parameters, strict: true } }],
-      max_tokens: 4,
-    });
-    expect(status).toBe(400);
-    expect(json.error.message).toMatch(/deadline of 3 s/);
-    expect(json.error).toMatchObject({ param: "tools" });
-  });
+  it.skipIf(leftToCi)(
+    titled("a tool that must be held to its schema: the deadline names the tools", leftToCi),
+    async () => {
+      const parameters = { type: "object", properties: { a: SLOW[0]![1] }, required: ["a"] };
+      const { status, json } = await server.ask("/v1/chat/completions", {
+        messages: [{ role: "user", content: "Call it." }],
+        tools: [{ type: "function", function: { name: "it", parameters, strict: true } }],
+        max_tokens: 4,
+      });
+      expect(status).toBe(400);
+      expect(json.error.message).toMatch(/deadline of 3 s/);
+      expect(json.error).toMatchObject({ param: "tools" });
+    },
+  );
 
   it("an answer with a schema of its own is written to its end", async () => {
     const slow = ask({ ...SLOW[0]![1], description: "another" });

@@ -4,6 +4,8 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { some } from "../support/some.ts";
 import { eventsOf } from "./fake_model.ts";
 import { openTales, type RealServer, serveReal } from "./real.ts";
@@ -76,44 +78,47 @@ describe("tools", () => {
     },
   );
 
-  it("one that the length cuts off at any token is left out, of both APIs, streamed or not", async () => {
-    // Without bias there are sometimes hundreds of spaces in a call.
-    const forced = {
-      ...more,
-      seed: 2,
-      tool_choice: { type: "function", function: { name: "leave" } },
-      logit_bias: Object.fromEntries(blanks().map((id) => [id, -100])),
-    };
-    const whole = await server.say(STORY, forced);
-    expect(whole.choices[0]).toMatchObject({ finish_reason: "tool_calls" });
-    const anthropic = {
-      tools: [{ name: "leave", input_schema: { type: "object", additionalProperties: false } }],
-      tool_choice: { type: "tool", name: "leave" },
-      messages: MESSAGES,
-    };
-    const found: number[] = [];
-    for (let max_tokens = 1; max_tokens < whole.usage.completion_tokens; max_tokens += 2) {
-      const cut = { ...forced, max_tokens, ...(max_tokens % 4 === 1 && { logprobs: true }) };
-      const [one] = (await server.say(STORY, cut)).choices;
-      const { content, tool_calls: calls = [] } = one!.message;
-      expect([one!.finish_reason, content ?? ""]).toEqual(["length", ""]);
-      expect(calls.map((call) => call.function)).toEqual(calls.map(() => ({ name: "leave", arguments: "{}" })));
-      found.push(calls.length);
-      const chunks = await streamed("/v1/chat/completions", { messages: [{ role: "user", content: STORY }], ...cut });
-      const deltas = chunks.flatMap((chunk) => chunk.choices as { delta: { content?: string; tool_calls?: [] } }[]);
-      expect(deltas.flatMap(({ delta }) => delta.tool_calls ?? []).length).toBe(calls.length);
-      expect(deltas.map(({ delta }) => delta.content ?? "").join("")).toBe("");
-      // Without a seed another answer each time, of which the same is true.
-      const { json } = await server.ask("/v1/messages", { ...anthropic, max_tokens });
-      const block = { type: "tool_use", name: "leave", input: {} };
-      expect(json.content).toMatchObject(json.content.map(() => block));
-      if (json.content.length === 0) expect(json.stop_reason).toBe("max_tokens");
-      const events = await streamed("/v1/messages", { ...anthropic, max_tokens });
-      for (const { type, content_block } of events)
-        if (type === "content_block_start") expect(content_block).toMatchObject(block);
-    }
-    expect([found[0], found.at(-1)]).toEqual([0, 1]);
-  });
+  it.skipIf(leftToCi)(
+    titled("one that the length cuts off at any token is left out, of both APIs, streamed or not", leftToCi),
+    async () => {
+      // Without bias there are sometimes hundreds of spaces in a call.
+      const forced = {
+        ...more,
+        seed: 2,
+        tool_choice: { type: "function", function: { name: "leave" } },
+        logit_bias: Object.fromEntries(blanks().map((id) => [id, -100])),
+      };
+      const whole = await server.say(STORY, forced);
+      expect(whole.choices[0]).toMatchObject({ finish_reason: "tool_calls" });
+      const anthropic = {
+        tools: [{ name: "leave", input_schema: { type: "object", additionalProperties: false } }],
+        tool_choice: { type: "tool", name: "leave" },
+        messages: MESSAGES,
+      };
+      const found: number[] = [];
+      for (let max_tokens = 1; max_tokens < whole.usage.completion_tokens; max_tokens += 2) {
+        const cut = { ...forced, max_tokens, ...(max_tokens % 4 === 1 && { logprobs: true }) };
+        const [one] = (await server.say(STORY, cut)).choices;
+        const { content, tool_calls: calls = [] } = one!.message;
+        expect([one!.finish_reason, content ?? ""]).toEqual(["length", ""]);
+        expect(calls.map((call) => call.function)).toEqual(calls.map(() => ({ name: "leave", arguments: "{}" })));
+        found.push(calls.length);
+        const chunks = await streamed("/v1/chat/completions", { messages: [{ role: "user", content: STORY }], ...cut });
+        const deltas = chunks.flatMap((chunk) => chunk.choices as { delta: { content?: string; tool_calls?: [] } }[]);
+        expect(deltas.flatMap(({ delta }) => delta.tool_calls ?? []).length).toBe(calls.length);
+        expect(deltas.map(({ delta }) => delta.content ?? "").join("")).toBe("");
+        // Without a seed another answer each time, of which the same is true.
+        const { json } = await server.ask("/v1/messages", { ...anthropic, max_tokens });
+        const block = { type: "tool_use", name: "leave", input: {} };
+        expect(json.content).toMatchObject(json.content.map(() => block));
+        if (json.content.length === 0) expect(json.stop_reason).toBe("max_tokens");
+        const events = await streamed("/v1/messages", { ...anthropic, max_tokens });
+        for (const { type, content_block } of events)
+          if (type === "content_block_start") expect(content_block).toMatchObject(block);
+      }
+      expect([found[0], found.at(-1)]).toEqual([0, 1]);
+    },
+  );
 
   it("one that has to be and that a stop text ends is no text", async () => {
     const { choices } = await server.say(STORY, { ...more, seed: 1, tool_choice: "required", stop: ["arguments"] });

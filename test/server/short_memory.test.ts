@@ -3,8 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../src/engine/model.ts";
-import { EVERYTHING } from "../support/level.ts";
-import { some } from "../support/some.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { openTales, type RealServer, serveReal } from "./real.ts";
 
 const CLIENTS = 16;
@@ -41,12 +41,12 @@ async function stream(body: object): Promise<{ status: number; text: string; end
   };
 }
 
-describe("with less room than its clients' answers take", () => {
+describe.skipIf(leftToCi)(titled("with less room than its clients' answers take", leftToCi), () => {
   const cases = [
     ["16 short prompts and answers of 190 tokens", CLIENTS, 20, { max_tokens: 190, ignore_eos: true }],
     ["8 prompts of 700 tokens, answers as long as fits", 8, 700, { stop: [","] }],
   ] as const;
-  it.each(some(cases, 1))("%s: all are whole, and the same as alone", async (_, clients, length, more) => {
+  it.each(cases)("%s: all are whole, and the same as alone", async (_, clients, length, more) => {
     const bodies = Array.from({ length: clients }, (_, client) => ({
       prompt: promptOf(client, length),
       ...more,
@@ -59,9 +59,7 @@ describe("with less room than its clients' answers take", () => {
     expect(together.map(({ status }) => status)).toEqual(Array(clients).fill(200));
     const metrics = server.chat.metrics();
     expect(metrics).toMatchObject({ queued: 0, running: 0, waiting: 0, kv: { used: 0 } });
-    // A greedy one and a drawn one, both with log probabilities, where not everything runs.
-    const compared = EVERYTHING ? [...together.keys()] : [0, 4];
-    for (const client of compared) expect(together[client]).toEqual(await stream(bodies[client]!));
+    for (const client of together.keys()) expect(together[client]).toEqual(await stream(bodies[client]!));
   });
 
   it("some of them gave up their place for others, and all blocks are back", () => {

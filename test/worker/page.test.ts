@@ -9,6 +9,7 @@ import { type ChatEvent, open } from "../../src/index.ts";
 import { MESSAGES, QUESTIONS, said } from "../support/application.ts";
 import { noChromium, openSite, type Site } from "../support/chromium.ts";
 import { inRepo, titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 
 const OPTIONS = { backend: "cpu", weights: "q4", context: 512 } as const;
@@ -178,7 +179,7 @@ describe.skipIf(noChromium)(titled("openInWorker() in Chromium", noChromium), ()
       expect(await call("story", PROMPT, GREEDY)).toEqual(ids);
     });
 
-    it("reads a Files of the page's own", async () => {
+    it.skipIf(leftToCi)(titled("reads a Files of the page's own", leftToCi), async () => {
       const model = await open(inRepo("models/tales"), { ...OPTIONS, threads: 1 });
       const ids: number[] = [];
       for await (const piece of model.session().generate(PROMPT, GREEDY)) ids.push(...piece.ids);

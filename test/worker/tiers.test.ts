@@ -137,25 +137,28 @@ describe.skipIf(noChromium)(titled("tiers in a page", noChromium), () => {
       expect(await packed()).toEqual([]);
     });
 
-    it("removes what a page has left that was closed, and nothing of one that is open", async () => {
-      await story("published", options);
-      const opened = visit.page.context().waitForEvent("page");
-      await visit.page.evaluate("void open(location.href)");
-      const other = await opened;
-      await other.waitForFunction("globalThis.ready");
-      expect((await story("published", options, other)).ids).toEqual(wanted);
-      expect(await packed()).toHaveLength(2);
-      await other.close();
-      expect(await packed()).toHaveLength(2);
-      const [left] = await packed();
-      await visit.page.reload();
-      await visit.page.waitForFunction("globalThis.ready");
-      const next = await story("published", options);
-      expect(next.ids).toEqual(wanted);
-      expect(await packed()).toHaveLength(1);
-      expect(await packed()).not.toEqual([left]);
-      await close();
-    });
+    it.skipIf(leftToCi)(
+      titled("removes what a page has left that was closed, and nothing of one that is open", leftToCi),
+      async () => {
+        await story("published", options);
+        const opened = visit.page.context().waitForEvent("page");
+        await visit.page.evaluate("void open(location.href)");
+        const other = await opened;
+        await other.waitForFunction("globalThis.ready");
+        expect((await story("published", options, other)).ids).toEqual(wanted);
+        expect(await packed()).toHaveLength(2);
+        await other.close();
+        expect(await packed()).toHaveLength(2);
+        const [left] = await packed();
+        await visit.page.reload();
+        await visit.page.waitForFunction("globalThis.ready");
+        const next = await story("published", options);
+        expect(next.ids).toEqual(wanted);
+        expect(await packed()).toHaveLength(1);
+        expect(await packed()).not.toEqual([left]);
+        await close();
+      },
+    );
 
     it("goes on, and says so, where the browser gives no room", async () => {
       const devtools = await visit.page.context().newCDPSession(visit.page);

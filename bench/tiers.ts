@@ -7,6 +7,7 @@
 import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { defaultBudget } from "../src/backend/cpu/node_limits.ts";
 import { formatBytes, formatSeconds } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
 import { bytes as bytesOf, exitCode, resultName, whole } from "./arguments.ts";
@@ -126,7 +127,7 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
   const group = memoryLimit(limit);
   const inside = typeof group === "string" ? null : group;
   // Without a group open() sees the machine's memory: the budget is what it takes of a limit.
-  const budget = ram ?? (inside ? undefined : Math.floor(UNLIMITED_SHARE * limit));
+  const budget = ram ?? (inside ? undefined : defaultBudget(Number.POSITIVE_INFINITY, limit));
   const positions = prompt + Math.max(warmUp, tokens) + 1;
   // Nothing that an earlier process has learned: rounds would differ.
   const cache = temporaryFolder("tiers");
@@ -156,9 +157,6 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
     cache.remove();
   }
 }
-
-/** The share of the memory that open() takes by default. */
-const UNLIMITED_SHARE = 0.6;
 
 function runLine({ side, round, decodeTps, firstTokenMs, cpuMs, peakBytes, error }: TiersRun): string {
   const peak = peakBytes === null ? "" : `, at most ${formatBytes(peakBytes)}`;

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { resolve } from "node:path";
 import type { PackableName } from "../kernels/formats/index.ts";
-import { groupLimits } from "./backend/cpu/node_limits.ts";
+import { defaultBudget, groupLimits } from "./backend/cpu/node_limits.ts";
 import { startNodeWorker, usableCores } from "./backend/cpu/node_threads.ts";
 import { enableWasmFeatures } from "./backend/cpu/node_wasm.ts";
 import { openNodeGpu } from "./backend/webgpu/device/node_gpu.ts";
@@ -87,9 +87,6 @@ export type { ModelNeed, SharedBudget } from "./wiring/shared_budget.ts";
 export type { ExpertsAtWork } from "./worker/experts.ts";
 export type { WorkerModel } from "./worker/types.ts";
 
-/** The default budget: this share of the machine's (or the container's) memory. */
-const RAM_SHARE = 0.6;
-
 /**
  * Device files that the kernel makes for GPUs: DRM, NVIDIA, AMD compute, WSL, Mali, Adreno, Tegra.
  */
@@ -111,11 +108,12 @@ function mayHaveGpu(): boolean {
 /** Without a cache directory measurements are repeated in each run. */
 const NOTHING_KEPT: Platform["tuning"] = { read: async () => null, write: async () => {} };
 
-/** Bytes of RAM for this process: the machine's, within all limits. */
-function usableMemory(): number {
+/** The default budget of RAM: a part of the machine's memory, or of the process's limit. */
+function defaultRam(): number {
   const own = process.constrainedMemory?.() ?? 0; // 0: no limit
   const groups = process.platform === "linux" ? groupLimits().memory : null;
-  return Math.min(totalmem(), own > 0 ? own : Number.POSITIVE_INFINITY, groups ?? Number.POSITIVE_INFINITY);
+  const limit = Math.min(own > 0 ? own : Number.POSITIVE_INFINITY, groups ?? Number.POSITIVE_INFINITY);
+  return defaultBudget(totalmem(), limit);
 }
 
 function platform(): Platform {
@@ -126,7 +124,7 @@ function platform(): Platform {
     tokenizer: (where) => nodeFolderOrFile(where, TOKENIZER_PLACES),
     gpu: openNodeGpu,
     mayHaveGpu: mayHaveGpu(),
-    ram: Math.floor(RAM_SHARE * usableMemory()),
+    ram: defaultRam(),
     cpuName: cpus()[0]?.model.trim() ?? "CPU",
     cores: usableCores(),
     startWorker: startNodeWorker,

@@ -103,8 +103,8 @@ export interface OpenOptions {
    */
   readonly gpuMemory?: number;
   /**
-   * Budget in bytes for weights, KV cache and scratch in RAM; default 60 % of RAM. Experts that do
-   * not fit stay on disk.
+   * Budget in bytes for weights, KV cache and scratch in RAM; default 60 % of RAM, or 80 % of the
+   * container's limit. Experts that do not fit stay on disk.
    */
   readonly ram?: number;
   /**

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type GroupLimits, groupLimits, memoryGroup } from "../../src/backend/cpu/node_limits.ts";
+import { defaultBudget, type GroupLimits, groupLimits, memoryGroup } from "../../src/backend/cpu/node_limits.ts";
 
 const V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
 const V1 = [
@@ -220,4 +220,15 @@ describe("the group that memory is counted in", () => {
       expect(found && [found.version, found.folder]).toEqual(expected);
     },
   );
+});
+
+it.each([
+  ["no limit", 16, null, 9.6],
+  ["a limit above the machine's memory", 16, Number.POSITIVE_INFINITY, 9.6],
+  ["a limit", 16, 8, 6.4],
+  ["a limit of which Node itself needs more than a fifth", 16, 2, 1.5],
+  ["a small limit", 16, 1, 0.6],
+])("the default budget with %s", (_, machine, limit, budget) => {
+  const GB = 2 ** 30;
+  expect(defaultBudget(machine * GB, limit && limit * GB) / GB).toBeCloseTo(budget, 6);
 });

@@ -34,6 +34,22 @@ interface Membership extends Hierarchy {
   readonly path: string;
 }
 
+/** The default budget's part of a machine's memory, which other programs use too. */
+const MACHINE_SHARE = 0.6;
+/** The same of a group's limit, which is for this process. The rest is its page cache. */
+const GROUP_SHARE = 0.8;
+/** Bytes of a limit that the larger part leaves to Node itself, at least. */
+const GROUP_REST = 512 * 2 ** 20;
+
+/**
+ * The default budget in bytes, of a machine's memory and of the limit of the group that this
+ * process is in; null: there is none.
+ */
+export function defaultBudget(machine: number, limit: number | null): number {
+  if (limit === null || limit >= machine) return Math.floor(MACHINE_SHARE * machine);
+  return Math.floor(Math.max(MACHINE_SHARE * limit, Math.min(GROUP_SHARE * limit, limit - GROUP_REST)));
+}
+
 /** The smallest limits of this process's groups and all parents. */
 export function groupLimits(read: ReadText = readText): GroupLimits {
   const mounts = mountsOf(read("/proc/self/mountinfo"));

@@ -1,6 +1,7 @@
 // An A/B trial while a model decodes: does an option (prefetching, reading past the page cache)
-// make tokens faster here? It is switched off and on in turns, and the faster setting is kept
-// for a while.
+// make steps faster here? It is switched off and on in turns, and the faster setting is kept
+// for a while. Only steps of as many rows are compared, and what each had to wait for by chance is
+// taken into account: missing experts, whose number differs more than what an option may gain.
 
 export interface AbTrialOptions {
   /** Tokens of one turn. */
@@ -18,8 +19,19 @@ export interface AbTrialOptions {
 
 /** Share of the slowest tokens of each setting that is dropped: other processes were running. */
 const SLOWEST = 0.1;
+/** Steps of a setting without which the time of a missing expert is not told from chance. */
+const FEWEST = 8;
 /** The option must save this share of a token's time: it costs memory or power as well. */
 const GAIN = 0.01;
+
+/** A step that was timed. */
+interface Step {
+  readonly ms: number;
+  /** Rows that were computed together. */
+  readonly rows: number;
+  /** Experts that were not kept, whether they had been prefetched or not. */
+  readonly missing: number;
+}
 
 export class AbTrial {
   readonly #window: number;
@@ -27,7 +39,7 @@ export class AbTrial {
   readonly #settling: number;
   readonly #hold: number;
   readonly #longest: number;
-  #times: { readonly on: number[]; readonly off: number[] } = { on: [], off: [] };
+  #steps: { readonly on: Step[]; readonly off: Step[] } = { on: [], off: [] };
   /** Tokens since the trial began, or since its decision. */
   #tokens = 0;
   #decision: boolean | null;
@@ -67,10 +79,11 @@ export class AbTrial {
     return this.#decision === null;
   }
 
-  /** Records that a token took `ms` with the option as `on` said. */
-  step(ms: number): void {
+  /** Records that a step took `ms` with the option as `on` said. */
+  step(ms: number, { rows = 1, missing = 0 }: Partial<Omit<Step, "ms">> = {}): void {
     if (this.#decision === null) {
-      if (this.#tokens % this.#window >= this.#settling) this.#times[this.on ? "on" : "off"].push(ms);
+      const counts = this.#tokens % this.#window >= this.#settling;
+      if (counts) this.#steps[this.on ? "on" : "off"].push({ ms, rows, missing });
       this.#tokens++;
       if (this.#turn >= 2 * this.#rounds) this.#decide();
     } else if (++this.#tokens >= this.#holds) {
@@ -84,18 +97,56 @@ export class AbTrial {
   }
 
   #decide(): void {
-    const { on, off } = this.#times;
-    const pays = mean(on) < mean(off) * (1 - GAIN);
+    const saved = savedBy(this.#steps);
+    this.#tokens = 0;
+    this.#steps = { on: [], off: [] };
+    if (saved === null) return; // tried again
+    const pays = saved > GAIN;
     this.#holds = pays === this.#last ? Math.min(2 * this.#holds, this.#longest) : this.#hold;
     this.#last = pays;
     this.#decision = pays;
-    this.#tokens = 0;
-    this.#times = { on: [], off: [] };
   }
 }
 
-/** The mean of all but the slowest. */
-function mean(times: readonly number[]): number {
-  const kept = [...times].sort((a, b) => a - b).slice(0, Math.ceil(times.length * (1 - SLOWEST)));
-  return kept.reduce((sum, ms) => sum + ms, 0) / kept.length;
+/**
+ * The share of the time that steps with the option on took less; null: no steps had as many rows.
+ */
+function savedBy({ on, off }: { readonly on: readonly Step[]; readonly off: readonly Step[] }): number | null {
+  const times = { on: 0, off: 0 };
+  for (const rows of new Set(on.map((step) => step.rows))) {
+    const [some, others] = [on, off].map((steps) => steps.filter((step) => step.rows === rows)) as [Step[], Step[]];
+    if (others.length === 0) continue;
+    const each = msOfMissing(some, others);
+    const usual = mean([...some, ...others].map(({ missing }) => missing));
+    const time = (steps: readonly Step[]): number =>
+      mean(withoutSlowest(steps.map(({ ms, missing }) => ms - each * (missing - usual))));
+    const count = Math.min(some.length, others.length);
+    times.on += count * time(some);
+    times.off += count * time(others);
+  }
+  return times.off === 0 ? null : 1 - times.on / times.off;
+}
+
+/** Milliseconds that a missing expert takes: the slope within each setting. */
+function msOfMissing(...settings: readonly Step[][]): number {
+  if (settings.some(({ length }) => length < FEWEST)) return 0;
+  let [products, squares] = [0, 0];
+  for (const steps of settings) {
+    const limit = Math.max(...withoutSlowest(steps.map(({ ms }) => ms)));
+    const kept = steps.filter(({ ms }) => ms <= limit);
+    const [ms, missing] = [mean(kept.map((step) => step.ms)), mean(kept.map((step) => step.missing))];
+    for (const step of kept) {
+      products += (step.ms - ms) * (step.missing - missing);
+      squares += (step.missing - missing) ** 2;
+    }
+  }
+  return squares === 0 ? 0 : Math.max(0, products / squares);
+}
+
+function withoutSlowest(times: readonly number[]): number[] {
+  return [...times].sort((a, b) => a - b).slice(0, Math.ceil(times.length * (1 - SLOWEST)));
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

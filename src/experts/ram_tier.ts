@@ -8,6 +8,7 @@
 import { onAbort } from "../abort.ts";
 import type { ExpertUse, HostExperts, HostStore } from "../backend/experts.ts";
 import { abortReason, RequestError } from "../errors.ts";
+import type { AbTrial } from "./ab_trial.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
 import type { Predict } from "./prediction.ts";
 import type { Cause, RamRecords } from "./ram_records.ts";
@@ -25,9 +26,9 @@ export interface RamTierOptions {
   /** Predicts the next layer's experts, which are then prefetched while the disk is idle. */
   readonly predict?: Predict | undefined;
   /** Decides whether to prefetch while decoding, from the time of each token. Default: always. */
-  readonly prefetchTrial?: { readonly on: boolean; step(ms: number): void } | undefined;
+  readonly prefetchTrial?: Pick<AbTrial, "on" | "step"> | undefined;
   /** Decides whether to read past the page cache, likewise. Default: never. */
-  readonly bypassTrial?: { readonly on: boolean; readonly deciding: boolean; step(ms: number): void } | undefined;
+  readonly bypassTrial?: Pick<AbTrial, "on" | "deciding" | "step"> | undefined;
   /** Milliseconds. */
   readonly clock: () => number;
 }
@@ -78,9 +79,11 @@ export class RamTier implements RamRecords, HostStore {
   readonly #closing = new AbortController();
   #reading = 0;
   #readingSince = 0;
-  /** When the first layer of this token was visited, and how many tokens the last step had. */
-  #tokenBegan = 0;
-  #lastTokens = 0;
+  /** When the first layer of this step was visited, and how many experts it missed. */
+  #stepBegan = 0;
+  #missing = 0;
+  /** Whether the last step was a prompt's: the next one finds its experts. */
+  #afterPrompt = true;
 
   constructor(options: RamTierOptions) {
     const { experts, layers, quota, extra = 0, policy } = options;
@@ -130,10 +133,11 @@ export class RamTier implements RamRecords, HostStore {
     signal?: AbortSignal,
   ): Promise<void> {
     const { clock } = this.#options;
-    if (layer === 0) this.#tokenBegan = clock();
+    if (layer === 0) [this.#stepBegan, this.#missing] = [clock(), 0];
     const tokens = x.length / this.experts.shape.hidden;
     const held = new Map<number, Slot>();
     const { hits, misses } = this.#begin(layer, use, tokens, held);
+    this.#missing += misses.length;
     const arrived: number[] = [];
     let failure: { readonly error: unknown } | null = null;
     let pending = misses.length;
@@ -183,7 +187,7 @@ export class RamTier implements RamRecords, HostStore {
       failure ??= { error };
     }
     if (failure === null) {
-      if (layer === this.caches.length - 1) this.#tokenEnds(tokens);
+      if (layer === this.caches.length - 1) this.#stepEnds(tokens);
       return;
     }
     await Promise.all(arrivals);
@@ -337,15 +341,17 @@ export class RamTier implements RamRecords, HostStore {
     return tokens >= 2 * this.#count;
   }
 
-  /** Tells the trials how long a decoded token took, without the caller's time between tokens. */
-  #tokenEnds(tokens: number): void {
+  /** Tells the trials how long a step took, without the caller's time between steps. */
+  #stepEnds(rows: number): void {
     const { prefetchTrial, bypassTrial, clock } = this.#options;
-    if (!this.#isPrompt(tokens) && tokens === this.#lastTokens) {
-      const ms = clock() - this.#tokenBegan;
-      if (!bypassTrial?.deciding) prefetchTrial?.step(ms); // one trial at a time
-      bypassTrial?.step(ms);
+    const prompt = this.#isPrompt(rows);
+    if (!prompt && !this.#afterPrompt) {
+      const ms = clock() - this.#stepBegan;
+      const what = { rows, missing: this.#missing };
+      if (!bypassTrial?.deciding) prefetchTrial?.step(ms, what); // one trial at a time
+      bypassTrial?.step(ms, what);
     }
-    this.#lastTokens = tokens;
+    this.#afterPrompt = prompt;
   }
 
   /** Prefetches the next layer's predicted experts into free slots while the disk is idle. */

@@ -69,6 +69,27 @@ describe("AbTrial", () => {
     expect(fresh.pays).toBe(true);
   });
 
+  it.each([
+    ["the option on", true],
+    ["the option off", false],
+  ])("is not misled by steps with %s that missed more experts by chance", (_, worse) => {
+    const trial = new AbTrial({ window: 12, rounds: 3, hold: 100 });
+    for (let i = 0; i < 72; i++) {
+      const missing = 4 + (i % 5) + (trial.on === worse ? 2 : 0);
+      trial.step((worse ? 90 : 100) + 20 * missing + (trial.on ? 0 : worse ? 10 : -10), { missing });
+    }
+    expect(trial.pays).toBe(worse);
+  });
+
+  it("compares steps of as many rows, and is repeated where there are none", () => {
+    const trial = new AbTrial({ window: 6, settling: 0, rounds: 2, hold: 100 });
+    for (let i = 0; i < 24; i++) trial.step(trial.on ? 50 : 100, { rows: trial.on ? 1 : 4 });
+    expect([trial.pays, trial.deciding]).toEqual([null, true]);
+    // With drafts no step may have as many rows as the one before.
+    for (let i = 0; i < 24; i++) trial.step((trial.on ? 90 : 100) * (1 + (i % 2)), { rows: 1 + (i % 2) });
+    expect(trial.pays).toBe(true);
+  });
+
   it("is not misled by a few slow tokens, nor by those that profit from the turn before", () => {
     const trial = new AbTrial({ window: 12, rounds: 3, hold: 100 });
     for (let i = 0; i < 72; i++) {

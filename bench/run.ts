@@ -20,6 +20,7 @@ import { exitOnSignals } from "./leftovers.ts";
 import { loadCommand } from "./load.ts";
 import { masksCommand } from "./masks.ts";
 import { newcomersCommand } from "./newcomers.ts";
+import { overlapCommand } from "./overlap.ts";
 import { pageCommand } from "./page/command.ts";
 import { comparePeer, PEERS, type PeerName } from "./peer.ts";
 import { compareFiles, promptsOf } from "./peer_files.ts";
@@ -49,6 +50,7 @@ const USAGE = `usage: npm run bench -- [--quick] [--only <part of a name>] [--na
        npm run bench -- isa [--kernels matmul_vec,route] [--formats q4] [--page] [its other options: bench/README.md]
        npm run bench -- load [--clients 1,4,16,64] [--seconds <each>] [its other options: bench/README.md]
        npm run bench -- masks [--vocabularies 32k,200k] [its other options: bench/README.md]
+       npm run bench -- overlap <model> --ram <budget> [--rate 1.5GB] [its other options: bench/README.md]
        npm run bench -- page [--port <number> | --out <folder>]
        npm run bench -- perplexity <model> ... --text <file> [its other options: bench/README.md]
        npm run bench -- residency --model <folder> [--ram 12GiB] [its own options: bench/README.md]
@@ -142,6 +144,7 @@ const COMMANDS: Readonly<Record<string, (root: URL, args: readonly string[]) => 
   load: loadCommand,
   masks: masksCommand,
   newcomers: newcomersCommand,
+  overlap: overlapCommand,
   page: pageCommand,
   perplexity: (_, args) => perplexityCommand(args),
   residency: residencyCommand,

@@ -3,7 +3,8 @@
 import { writeFileSync } from "node:fs";
 import { randomFrom } from "../../src/engine/random.ts";
 import type { ExpertStats } from "../../src/experts/stats.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
+import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
+import { SimulatedDisk } from "../simulated_disk.ts";
 import { openKept, openUncached } from "./model.ts";
 import { peaks, processFigures, since } from "./process.ts";
 import type { DecodeReport, DecodeTask, ProcessFigures, Read, Reads } from "./types.ts";
@@ -18,11 +19,15 @@ interface Start {
 
 export async function decode(task: DecodeTask): Promise<DecodeReport> {
   const { way, folder, ram, context, promptTokens, warmUp, tokens } = task;
-  const files = new WatchedFiles(await nodeFiles(folder), way === "kept");
+  const { files: stored, file } = await nodeFolderOrFile(folder);
+  const simulated = typeof task.rate === "number" ? task.rate : null;
+  const disk = new SimulatedDisk({ bytesPerSecond: simulated ?? Number.POSITIVE_INFINITY, empty: true });
+  const files = new WatchedFiles(disk.before(stored), way === "kept");
   const times: number[] = [];
   let start: Start | null = null;
   const setting = {
     files,
+    file,
     context,
     onRoutes({ tokens: n, sequences }: { tokens: number; sequences: number }) {
       if (n !== sequences) return; // of the prompt
@@ -36,6 +41,7 @@ export async function decode(task: DecodeTask): Promise<DecodeReport> {
     ? openKept(folder, ram, setting)
     : openUncached(folder, way === "uncached", setting));
   try {
+    disk.on = simulated !== null;
     if (!model.stats().experts)
       throw new Error(`all experts of ${folder} fit the budget: nothing is read while it decodes`);
     const random = randomFrom(1);

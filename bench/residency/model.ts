@@ -33,6 +33,8 @@ const TRANSIT = 5;
 
 export interface KeptOptions {
   readonly files: Files;
+  /** The name of a GGUF file among them; null: a folder. */
+  readonly file: string | null;
   readonly context: number;
   readonly onRoutes: (step: RouteStep) => void;
 }
@@ -41,13 +43,13 @@ export interface KeptOptions {
  * The model of a folder as open() makes it on the CPU, its files read through `files`.
  * @param ram budget, bytes
  */
-export function openKept(folder: string, ram: number, { files, context, onRoutes }: KeptOptions): Promise<Model> {
+export function openKept(folder: string, ram: number, { files, file, context, onRoutes }: KeptOptions): Promise<Model> {
   enableWasmFeatures();
   return openModel(
     folder,
     { backend: "cpu", ram, context, onRoutes },
     {
-      files: async () => ({ files, file: null }),
+      files: async () => ({ files, file }),
       gpu: async () => null,
       mayHaveGpu: false,
       ram,

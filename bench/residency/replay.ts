@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Files } from "../../src/weights/files.ts";
-import { nodeFiles } from "../../src/weights/node_files.ts";
+import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { processFigures, since } from "./process.ts";
 import type { Read, Reads, ReplayReport, ReplayTask } from "./types.ts";
 
@@ -17,7 +17,7 @@ const PAGE = 65536;
  */
 export async function replay({ folder, reads: path, residentBytes }: ReplayTask): Promise<ReplayReport> {
   const { before, measured, inFlight } = JSON.parse(readFileSync(path, "utf8")) as Reads;
-  const files = await nodeFiles(folder);
+  const { files } = await nodeFolderOrFile(folder);
   const own = process.memoryUsage.rss();
   const memories = Array.from({ length: Math.max(1, Math.round((residentBytes - own) / MEMORY)) }, () => {
     const pages = MEMORY / PAGE;

@@ -6,7 +6,10 @@ export interface DecodeTask {
    * the page cache. compute: the same without the reads.
    */
   readonly way: "kept" | "uncached" | "compute";
+  /** Of `kept`: a GGUF file too. */
   readonly folder: string;
+  /** Of `kept`: bytes a second of a simulated disk, which gives zeros; null: the real one. */
+  readonly rate?: number | null;
   /** Budget of `kept`, bytes. */
   readonly ram: number;
   readonly context: number;

@@ -9,9 +9,9 @@ import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { openChat } from "../../src/chat/conventions.ts";
 import type { GenerateOptions, GenerationResult } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
-import type { Files } from "../../src/weights/files.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
+import { SimulatedDisk } from "../simulated_disk.ts";
 import { countSubmits, type Submits } from "./submits.ts";
 import { TEXTS, type Text } from "./texts.ts";
 
@@ -49,29 +49,10 @@ export interface Row {
   readonly digest: string;
 }
 
-/** A disk of one head: reads follow each other, each as long as `ms` from when it is on. */
-class Disk {
-  on = false;
-  readonly #ms: number;
-  #free = 0;
-
-  constructor(ms: number) {
-    this.#ms = ms;
-  }
-
-  async turn(): Promise<void> {
-    if (!this.on || this.#ms === 0) return;
-    const now = performance.now();
-    this.#free = Math.max(this.#free, now) + this.#ms;
-    const until = this.#free;
-    await new Promise((resolve) => setTimeout(resolve, until - now));
-  }
-}
-
 /** What the GPU is given; of the CPU none. */
 let submits: Submits | null = null;
 
-async function opened({ model, weights, threads, adapter, way, slots }: Task, disk: Disk): Promise<Model> {
+async function opened({ model, weights, threads, adapter, way, slots }: Task, disk: SimulatedDisk): Promise<Model> {
   enableWasmFeatures();
   const drafts = way === "off" || way === "lookup" ? { speculation: way } : { draft: way };
   const options = {
@@ -84,7 +65,7 @@ async function opened({ model, weights, threads, adapter, way, slots }: Task, di
   return openWithDraft(model, options, {
     async files(where) {
       const { files, file } = await nodeFolderOrFile(where);
-      return { files: where === model ? behind(files, disk) : files, file };
+      return { files: where === model ? disk.before(files) : files, file };
     },
     async gpu(name) {
       const found = await openNodeGpu(name);
@@ -96,19 +77,6 @@ async function opened({ model, weights, threads, adapter, way, slots }: Task, di
     tuning: { read: async () => null, write: async () => {} }, // what earlier runs learned would differ
     startWorker: startNodeWorker,
   });
-}
-
-function behind(files: Files, disk: Disk): Files {
-  return {
-    label: files.label,
-    list: (subfolder) => files.list(subfolder),
-    size: (name) => files.size(name),
-    async read(name, offset, into, bypass) {
-      await disk.turn();
-      await files.read(name, offset, into, bypass);
-    },
-    close: () => files.close(),
-  };
 }
 
 async function measured(model: Model, { name, kind, prompt, held }: Text, tokens: number): Promise<Row> {
@@ -142,7 +110,7 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
 }
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;
-const disk = new Disk(task.readMs);
+const disk = new SimulatedDisk({ readMs: task.readMs });
 const model = await opened(task, disk);
 disk.on = true;
 const rows: Row[] = [];

@@ -1,0 +1,148 @@
+// `npm run bench -- overlap <model>`: how much of what reading and computing allow a model reaches
+// that does not fit its budget, if both overlapped entirely.
+//
+// Each round has four processes in turn: tokens with reads that take no time (what the processor
+// needs), with a simulated disk that takes no processor, with the real disk, and the reads of the
+// latter alone.
+
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { formatBytes } from "../src/cli/output.ts";
+import { RequestError } from "../src/errors.ts";
+import { bytes, exitCode, resultName, whole } from "./arguments.ts";
+import { exitOnSignals, temporaryFolder } from "./leftovers.ts";
+import { runNode } from "./peers/children.ts";
+import { median } from "./residency/bounds.ts";
+import type { DecodeReport, DecodeTask, ReplayReport, ReplayTask } from "./residency/types.ts";
+import { about, stamp, writeResult } from "./result.ts";
+
+const USAGE = `usage: npm run bench -- overlap <GGUF file, or folder of hotset quantize> --ram <budget> [--rate 1.5GB]
+         [--tokens 16] [--warm-up 24] [--prompt 8] [--rounds 3] [--simulated] [--name <of the result>]`;
+
+/** A token of one disk, means in milliseconds. */
+export interface Overlap {
+  readonly bytes: number;
+  /** As it was, and as the slower of both alone takes. */
+  readonly ms: number;
+  readonly leastMs: number;
+  readonly readMs: number;
+  readonly processorMs: number;
+  /** leastMs / ms. */
+  readonly share: number;
+  /** Processor time of all threads. */
+  readonly cpuMs: number;
+}
+
+/** @param readMs what the reads of a token take alone @param processor the tokens without reads */
+export function overlap(decode: DecodeReport, readMs: number, processor: DecodeReport): Overlap {
+  const { length } = decode.tokenMs;
+  const ms = mean(decode.tokenMs);
+  const processorMs = mean(processor.tokenMs);
+  const leastMs = Math.max(readMs, processorMs);
+  const cpuMs = (decode.process.userMs + decode.process.systemMs) / length;
+  return { bytes: bytesOf(decode), ms, leastMs, readMs, processorMs, share: leastMs / ms, cpuMs };
+}
+
+function bytesOf({ bytes, tokenMs }: DecodeReport): number {
+  return (bytes.demand + bytes.prefetch) / tokenMs.length;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+interface Round {
+  readonly simulated: Overlap;
+  readonly real: Overlap | null;
+}
+
+/** Measures; returns the exit code. */
+export function overlapCommand(root: URL, args: readonly string[]): Promise<number> {
+  return exitCode(USAGE, args, parse, async (options) => {
+    exitOnSignals();
+    const folder = temporaryFolder("overlap");
+    try {
+      await measure(root, args, options, join(folder.path, "reads.json"));
+      return 0;
+    } finally {
+      folder.remove();
+    }
+  });
+}
+
+async function measure(root: URL, args: readonly string[], options: Options, reads: string): Promise<void> {
+  const { model, ram, rate, tokens, warmUp, prompt, rounds, real, name: given } = options;
+  const name = given ?? `${stamp(root)}-overlap`;
+  const head = about(root, name, ["overlap", ...args.map((word) => (word === model ? basename(word) : word))]);
+  const script = fileURLToPath(new URL("dist/bench/residency/child.js", root));
+  const child = <Report>(task: DecodeTask | ReplayTask): Promise<Report> =>
+    runNode(root, script, [JSON.stringify(task)]) as Promise<Report>;
+  const length = { context: prompt + warmUp + tokens + 2, promptTokens: prompt, warmUp, tokens };
+  const decode = (rate: number | null): Promise<DecodeReport> =>
+    child({ way: "kept", folder: model, ram, ...length, rate, reads: rate === null ? reads : null });
+  const done: Round[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    const processor = await decode(Number.MAX_SAFE_INTEGER); // JSON has no infinity
+    const slow = await decode(rate);
+    const simulated = overlap(slow, (1e3 * bytesOf(slow)) / rate, processor);
+    console.log(line(`simulated ${round}`, simulated));
+    let found: Overlap | null = null;
+    if (real) {
+      const kept = await decode(null);
+      const { residentBytes } = kept;
+      const alone = await child<ReplayReport>({ way: "replay", folder: model, reads, residentBytes });
+      found = overlap(kept, alone.ms / tokens, processor);
+      console.log(line(`real ${round}`, found));
+    }
+    done.push({ simulated, real: found });
+  }
+  const shares = {
+    simulated: median(done.map(({ simulated }) => simulated.share)),
+    real: real ? median(done.map(({ real }) => real!.share)) : null,
+  };
+  const what = { model: basename(model), ram, rate, promptTokens: prompt, warmUp, tokens };
+  writeResult(root, name, { ...head, kind: "overlap", ...what, shares, rounds: done });
+  const said = Object.entries(shares).filter(([, share]) => share !== null);
+  console.log(`medians: ${said.map(([disk, share]) => `${disk} disk ${(100 * share!).toFixed(0)} %`).join(", ")}`);
+  console.log(`written to bench/results/${name}.json`);
+}
+
+function line(title: string, { bytes, ms, readMs, processorMs, share, cpuMs }: Overlap): string {
+  const parts = `${formatBytes(bytes)} read in ${readMs.toFixed(0)} ms alone, ${processorMs.toFixed(0)} ms without reads`;
+  return `${title.padEnd(12)} ${ms.toFixed(0)} ms a token, ${(100 * share).toFixed(0)} % of what is allowed (${parts}; ${cpuMs.toFixed(0)} ms of processors)`;
+}
+
+type Options = ReturnType<typeof parse>;
+
+function parse(args: readonly string[]) {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      ram: { type: "string" },
+      rate: { type: "string", default: "1.5GB" },
+      tokens: { type: "string", default: "16" },
+      "warm-up": { type: "string", default: "24" },
+      prompt: { type: "string", default: "8" },
+      rounds: { type: "string", default: "3" },
+      simulated: { type: "boolean", default: false },
+      name: { type: "string" },
+    },
+  });
+  const [model, ...more] = positionals;
+  if (model === undefined || more.length > 0) throw new RequestError("expected one model");
+  if (values.ram === undefined) throw new RequestError("--ram: expected a budget that the model does not fit");
+  return {
+    model,
+    ram: bytes("ram", values.ram),
+    /** Bytes a second of the simulated disk. */
+    rate: bytes("rate", values.rate),
+    tokens: whole("tokens", values.tokens),
+    warmUp: whole("warm-up", values["warm-up"]),
+    prompt: whole("prompt", values.prompt),
+    rounds: whole("rounds", values.rounds),
+    real: !values.simulated,
+    name: values.name === undefined ? undefined : resultName(values.name),
+  };
+}

@@ -27,6 +27,7 @@ import {
 } from "./format.simd";
 import { wordAt } from "./near.simd";
 import { activation, dot, evenMask, factor, keep, KEPT, offsetOf, parts, scaled, scaleOf, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { readAhead } from "./read_ahead.simd";
 
 /** Parts of a group that have a scale or a word of the second plane of their own. */
 // @ts-ignore: decorator
@@ -56,8 +57,20 @@ import { activation, dot, evenMask, factor, keep, KEPT, offsetOf, parts, scaled,
   return i32x4.mul(sum, scale32(pairs, g, byte));
 }
 
-/** Eight rows, whose planes are at p0 .. p3, by one token: 8 f32 at out. */
-export function vecNarrow(p0: usize, p1: usize, p2: usize, p3: usize, groups: usize, x: usize, out: usize): void {
+/**
+ * Eight rows, whose planes are at p0 .. p3, by one token: 8 f32 at out. The thread goes on to read
+ * the first plane until `end`.
+ */
+export function vecNarrow(
+  p0: usize,
+  p1: usize,
+  p2: usize,
+  p3: usize,
+  groups: usize,
+  x: usize,
+  out: usize,
+  end: usize,
+): void {
   const kept = out + KEPT;
   keep(kept);
   const other = v128.load(kept);
@@ -79,6 +92,7 @@ export function vecNarrow(p0: usize, p1: usize, p2: usize, p3: usize, groups: us
     let minimum1 = zero;
     const step8 = SUPER ? v128.load32_splat(tail) : zero;
     for (const until = SUPER ? g + 8 : groups; g < until; g++) {
+      readAhead(p0, P0, end, out);
       const pairs0 = pairs4(p1, p2, p3, g, 0);
       const pairs1 = pairs4(p1, p2, p3, g, 1);
       let scales0 = SIXTEENS ? i32x4.shl(scales16(pairs0), 8) : zero;

@@ -51,8 +51,8 @@ const CACHED: usize = 512 << 10;
   for (let first: u32 = 0; first < T; first += chunk) {
     const end = min(T, first + chunk);
     const tiled = first + ((end - first) & ~3);
-    // With SUPER one token is a tile too, if the weights are spread for others.
-    const least: u32 = SUPER && int8 && tiled > first ? 1 : 2;
+    // Products of rounded tokens take one that is left over too.
+    const least: u32 = INT8 && int8 && tiled > first ? 1 : 2;
     const rest = rests && end - tiled >= least ? end - tiled : 0;
     for (let panel = from; panel < to; panel++) {
       const p0 = planeOf(0, w, panels, panel, groups);
@@ -116,7 +116,7 @@ function vec(int8: bool, left: u32, w: usize, panels: usize, panel: usize, group
   const p3 = planeOf(3, w, panels, panel, groups);
   if (INT8 && int8) {
     if (SUPER && isWide()) vecSuper(p0, p1, p2, p3, groups, x, out);
-    else vecNarrow(p0, p1, p2, p3, groups, x, out);
+    else vecNarrow(p0, p1, p2, p3, groups, x, out, planeOf(0, w, panels, panel + left, groups));
     return 1;
   }
   // One panel is computed as two equal ones: it happens once in a range at most.

@@ -1,70 +1,38 @@
 // Products of several tokens with int8 activations, four tokens at a time. A panel of eight rows,
 // eight groups of columns at a time, is spread in the thread's scratch (spread_int8.simd.ts)
 // to the factors of products, which then meet all tokens: nearly twice as fast as making them for
-// each four tokens. Few tokens meet the words themselves, where those of the first plane say all.
+// each four tokens. Few tokens meet the words themselves (few_int8.simd.ts).
 // Formats whose scales are integers: tile_super.simd.ts.
 
-import { madd } from "./dot.simd";
-import { BITS, HIGH, OFFSETS, offset4, P0, pairs4, scale4, supers4 } from "./format.simd";
-import { wordAt } from "./near.simd";
-import { dot, offsetOf, parts, startOf, starts, tailBytes, total, xGroup } from "./product_int8.simd";
+import { fewBy2, fewBy3, fewBy4, join } from "./few_int8.simd";
+import { BITS, HIGH, OFFSETS, P0 } from "./format.simd";
+import { dot, startOf, tailBytes, total, xGroup } from "./product_int8.simd";
 import { readAhead } from "./read_ahead.simd";
-import { BLOCK, FACTORS, factorOf, SCALES, SPREAD_END, scaleBytes, spread } from "./spread_int8.simd";
+import { BLOCK, FACTORS, SCALES, SPREAD_END, scaleBytes, spread } from "./spread_int8.simd";
 import { isWide } from "./wide.simd";
 
 /** Where in a thread's scratch the sums lie, [tokens, 8 rows]. */
 export const SUMS: usize = SPREAD_END;
 /** The most tokens at once. */
 export const MOST: u32 = 128;
-/** From how many tokens on spreading is faster, where an engine computes 256 bits and where not. */
-const SPREAD_WIDE: u32 = BITS == 8 ? 16 : 8;
-const SPREAD: u32 = 4;
-
 /**
- * Factors number i (0 .. 3, a constant) of four rows from w on: spread ones, or (direct) made of
- * the first plane's words.
+ * From how many tokens on spreading is faster. Where an engine computes 256 bits, it never is:
+ * unpacking is cheap there, and what is spread must be read again.
  */
-// @ts-ignore: decorator
-@inline function step(direct: bool, w: usize, i: usize): v128 {
-  if (!direct) return v128.load(w + 32 * i);
-  const none = i32x4.splat(0);
-  if (P0 == 256) return factorOf(v128.load(w + 32 * (i >> 1)), none, 0, <i32>(i & 1));
-  if (parts() == 2) return factorOf(v128.load(w), none, <i32>(i >> 1), <i32>(i & 1));
-  return factorOf(v128.load(w + 32 * (i >> 1)), none, <i32>(i & 1), 0);
-}
-
-/** Bytes of four such factors of eight rows. */
-// @ts-ignore: decorator
-@inline function stepBytes(direct: bool): usize {
-  return direct ? P0 / (2 * parts()) : 128;
-}
-
-/** y + a group's products as f32 times both scales, less the offset times the activations' sum. */
-// @ts-ignore: decorator
-@inline function join(y: v128, sum: v128, tail: usize, scale: v128, offset: v128): v128 {
-  const step = v128.load32_splat(tail);
-  y = madd(f32x4.mul(f32x4.convert_i32x4_s(sum), step), scale, y);
-  if (!OFFSETS) return y;
-  return f32x4.sub(y, f32x4.mul(f32x4.mul(wordAt(tail, 1 + <i32>starts()), step), offset));
-}
+const SPREAD: u32 = BITS == 8 ? 8 : 6;
 
 /**
  * Eight rows by `tokens` (2, 3 or 4, a constant) tokens, whose rows lie `stride` bytes apart: added
  * to [tokens, 8] f32 at y. x and `tail` are the first group's of the first token. Of the `count`
- * groups factors are at w and scales at s; or (direct, a constant) w is the first plane, and p1 ..
- * p3 are the others. `narrow` (a constant): four columns, or two, are a loop of their own
- * (wide.simd.ts); not with `direct`.
+ * groups factors are at w and scales at s. `narrow` (a constant): four columns, or two, are a loop
+ * of their own (wide.simd.ts).
  */
 // @ts-ignore: decorator
 @inline function tile(
   tokens: i32,
-  direct: bool,
   narrow: bool,
   w: usize,
   s: usize,
-  p1: usize,
-  p2: usize,
-  p3: usize,
   count: usize,
   x: usize,
   tail: usize,
@@ -118,8 +86,8 @@ const SPREAD: u32 = 4;
       const xb = x + stride;
       const xc = x + stride2;
       const xd = x + stride3;
-      let w0 = step(direct, w, 0);
-      let w1 = step(direct, w + 16, 0);
+      let w0 = v128.load(w);
+      let w1 = v128.load(w, 16);
       let v = v128.load32_splat(x);
       a0 = dot(a0, v, w0);
       a1 = dot(a1, v, w1);
@@ -136,8 +104,8 @@ const SPREAD: u32 = 4;
         d0 = dot(d0, v, w0);
         d1 = dot(d1, v, w1);
       }
-      w0 = step(direct, w, 1);
-      w1 = step(direct, w + 16, 1);
+      w0 = v128.load(w, 32);
+      w1 = v128.load(w, 48);
       v = v128.load32_splat(x, 4);
       a0 = dot(a0, v, w0);
       a1 = dot(a1, v, w1);
@@ -154,8 +122,8 @@ const SPREAD: u32 = 4;
         d0 = dot(d0, v, w0);
         d1 = dot(d1, v, w1);
       }
-      w0 = step(direct, w, 2);
-      w1 = step(direct, w + 16, 2);
+      w0 = v128.load(w, 64);
+      w1 = v128.load(w, 80);
       v = v128.load32_splat(x, 8);
       a0 = dot(a0, v, w0);
       a1 = dot(a1, v, w1);
@@ -172,8 +140,8 @@ const SPREAD: u32 = 4;
         d0 = dot(d0, v, w0);
         d1 = dot(d1, v, w1);
       }
-      w0 = step(direct, w, 3);
-      w1 = step(direct, w + 16, 3);
+      w0 = v128.load(w, 96);
+      w1 = v128.load(w, 112);
       v = v128.load32_splat(x, 12);
       a0 = dot(a0, v, w0);
       a1 = dot(a1, v, w1);
@@ -190,17 +158,13 @@ const SPREAD: u32 = 4;
         d0 = dot(d0, v, w0);
         d1 = dot(d1, v, w1);
       }
-      w += stepBytes(direct);
+      w += 128;
     }
     const ones = i16x8.splat(1);
-    const pairs0 = direct ? pairs4(p1, p2, p3, g, 0) : ones;
-    const pairs1 = direct ? pairs4(p1, p2, p3, g, 1) : ones;
-    const supers0 = direct ? supers4(p1, p2, p3, g, 0) : ones;
-    const supers1 = direct ? supers4(p1, p2, p3, g, 1) : ones;
-    const s0 = direct ? scale4(pairs0, supers0, g) : v128.load(s);
-    const s1 = direct ? scale4(pairs1, supers1, g) : v128.load(s, 16);
-    const o0 = !OFFSETS ? s0 : direct ? offsetOf(s0, offset4(pairs0, supers0, g)) : v128.load(s, 32);
-    const o1 = !OFFSETS ? s1 : direct ? offsetOf(s1, offset4(pairs1, supers1, g)) : v128.load(s, 48);
+    const s0 = v128.load(s);
+    const s1 = v128.load(s, 16);
+    const o0 = OFFSETS ? v128.load(s, 32) : s0;
+    const o1 = OFFSETS ? v128.load(s, 48) : s1;
     y00 = join(y00, total(a0, ones), tail, s0, o0);
     y01 = join(y01, total(a1, ones), tail, s1, o1);
     y10 = join(y10, total(b0, ones), tail + stride, s0, o0);
@@ -234,36 +198,21 @@ const SPREAD: u32 = 4;
 // a third.
 
 function wideBy4(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(4, false, false, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+  tile(4, false, scratch + FACTORS, scratch + SCALES, count, x, tail, stride, y);
 }
 function spreadBy4(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(4, false, true, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+  tile(4, true, scratch + FACTORS, scratch + SCALES, count, x, tail, stride, y);
 }
 function spreadBy3(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(3, false, true, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
+  tile(3, true, scratch + FACTORS, scratch + SCALES, count, x, tail, stride, y);
 }
 function spreadBy2(count: usize, x: usize, tail: usize, stride: usize, scratch: usize, y: usize): void {
-  tile(2, false, true, scratch + FACTORS, scratch + SCALES, 0, 0, 0, count, x, tail, stride, y);
-}
-function directBy4(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: usize, stride: usize, y: usize): void {
-  tile(4, true, false, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
-}
-function directBy3(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: usize, stride: usize, y: usize): void {
-  tile(3, true, false, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
-}
-function directBy2(w: usize, p1: usize, p2: usize, p3: usize, count: usize, x: usize, stride: usize, y: usize): void {
-  tile(2, true, false, w, 0, p1, p2, p3, count, x, x + count * xGroup(), stride, y);
-}
-
-/** Whether weights may meet few tokens unspread: step() can make factors of one plane's words. */
-// @ts-ignore: decorator
-@inline function direct(): bool {
-  return !HIGH;
+  tile(2, true, scratch + FACTORS, scratch + SCALES, count, x, tail, stride, y);
 }
 
 /**
- * Eight rows, whose planes are at p0 .. p3, by 2 .. MOST tokens, of which the last tile has not
- * one: [tokens, 8] f32 at scratch + SUMS. The thread goes on to read the first plane until `end`.
+ * Eight rows, whose planes are at p0 .. p3, by 2 .. MOST tokens: [tokens, 8] f32 at
+ * scratch + SUMS. The thread goes on to read the first plane until `end`.
  */
 export function panelInt8(
   p0: usize,
@@ -280,16 +229,21 @@ export function panelInt8(
   let y = scratch + SUMS;
   memory.fill(y, 0, <usize>tokens * 32);
   const wide = isWide();
-  const spreads = wide ? SPREAD_WIDE : SPREAD;
-  if (direct() && tokens < spreads) {
+  // No tile has one token: five are three and two.
+  if (!HIGH && (wide || tokens < SPREAD)) {
     let left = tokens;
-    for (; left >= 4; left -= 4) {
-      directBy4(p0, p1, p2, p3, groups, x, stride, y);
+    for (; left >= 6 || left == 4; left -= 4) {
+      fewBy4(p0, p1, p2, p3, groups, x, stride, scratch, end, y);
       x += 4 * stride;
       y += 128;
     }
-    if (left == 3) directBy3(p0, p1, p2, p3, groups, x, stride, y);
-    if (left == 2) directBy2(p0, p1, p2, p3, groups, x, stride, y);
+    if (left == 5 || left == 3) {
+      fewBy3(p0, p1, p2, p3, groups, x, stride, scratch, end, y);
+      x += 3 * stride;
+      y += 96;
+      left -= 3;
+    }
+    if (left == 2) fewBy2(p0, p1, p2, p3, groups, x, stride, scratch, end, y);
     return;
   }
   const tails = x + groups * xGroup();
@@ -301,14 +255,20 @@ export function panelInt8(
     let tail = tails + g * tailBytes();
     y = scratch + SUMS;
     let left = tokens;
-    for (; left >= 4; left -= 4) {
+    for (; left >= 6 || left == 4; left -= 4) {
       if (wide) wideBy4(count, own, tail, stride, scratch, y);
       else spreadBy4(count, own, tail, stride, scratch, y);
       own += 4 * stride;
       tail += 4 * stride;
       y += 128;
     }
-    if (left == 3) spreadBy3(count, own, tail, stride, scratch, y);
+    if (left == 5 || left == 3) {
+      spreadBy3(count, own, tail, stride, scratch, y);
+      own += 3 * stride;
+      tail += 3 * stride;
+      y += 96;
+      left -= 3;
+    }
     if (left == 2) spreadBy2(count, own, tail, stride, scratch, y);
   }
 }

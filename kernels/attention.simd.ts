@@ -10,13 +10,17 @@
 // the tile sees is not read. So results do not depend on how the work was cut.
 
 import { addEach, scoreEach } from "./lib/simd/attend.simd";
-import { addMany, copyBytes, copyRow, paddedBytes, PARTIAL, rowOf, scoreMany } from "./lib/simd/attend_block.simd";
+import { addMany, copyBytes, paddedBytes, PARTIAL, rowOf, scoreMany } from "./lib/simd/attend_block.simd";
+import { copyRow } from "./lib/simd/attend_copy.simd";
 import { addManyQ8, meetQ8, paddedQ8, query as queryQ8, rowBytes as rowBytesQ8 } from "./lib/simd/attend_q8.simd";
 import { END, FIRST, finish, MAX, STATE, weigh } from "./lib/simd/attend_state.simd";
 import { EXP_BYTES, keepExp } from "./lib/simd/exp.simd";
 
-/** Queries of a tile: with their sums they fit in the first cache. */
-const TILE: u32 = 32;
+/**
+ * Queries of a tile: the more, the fewer copies of a block; with their sums and scores those of
+ * small heads fit in the first cache.
+ */
+const TILE: u32 = 64;
 
 /** What rows of a cache are: f32, f16, q8, or q8 and rotated. */
 const F16: u32 = 1;
@@ -229,6 +233,7 @@ function attendTile(
     const start = block * blockSize;
     const begin = max(low, start) - start;
     const end = min(high - start, blockSize);
+    const seen = <i32>position + 1 - <i32>start; // of the block's positions by the first token
     const base = <usize>load<u32>(table + <usize>block * 4) + <usize>kvHead * headStride;
     const keys = base + <usize>keyOffset;
     const values = base + <usize>valueOffset;
@@ -236,7 +241,7 @@ function attendTile(
       const i = <usize>(h * each);
       const plane = keys + <usize>h * headStride;
       const into = scores + i * step;
-      scoreMany(plane, stride, begin, end, headDim, half, rows, each, queries + i * padded, into, step, copy);
+      scoreMany(plane, stride, begin, end, headDim, half, rows, each, queries + i * padded, into, step, copy, seen, group);
     }
     for (let p = many ? end : begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
@@ -256,8 +261,8 @@ function attendTile(
       const plane = values + <usize>h * headStride;
       const at = sums + i * paddedValue;
       const own = scores + i * step;
-      if (q8) addManyQ8(plane, stride, begin, end, headDim, each, at, own, step, copy);
-      else addMany(plane, stride, begin, end, valueDim, half, valueRows, each, at, own, step, copy);
+      if (q8) addManyQ8(plane, stride, begin, end, headDim, each, at, own, step, copy, seen, group);
+      else addMany(plane, stride, begin, end, valueDim, half, valueRows, each, at, own, step, copy, seen, group);
     }
     for (let p = manyValues ? end : begin & ~3; p < end; p += 4)
       for (let h: u32 = 0; h < count; h++) {
@@ -322,5 +327,8 @@ function meet(
 /** A query's own values times `scale`, and times 2^100 for raw keys, which are 2^112 too small. */
 function scaled(q: usize, headDim: u32, scale: f64, raw: bool, into: usize): void {
   const factor = <f32>((raw ? 1.2676506002282294e30 : 1) * scale);
-  for (let d: usize = 0; d < <usize>headDim * 4; d += 4) store<f32>(into + d, load<f32>(q + d) * factor);
+  const bytes = <usize>headDim * 4;
+  let d: usize = 0;
+  for (; d + 16 <= bytes; d += 16) v128.store(into + d, f32x4.mul(v128.load(q + d), f32x4.splat(factor)));
+  for (; d < bytes; d += 4) store<f32>(into + d, load<f32>(q + d) * factor);
 }

@@ -4,8 +4,8 @@
 // Sums are those of attend.simd.ts to the bit: scores of dimensions d mod 4 apart, then (0 + 2) +
 // (1 + 3); values position after position.
 
+import { copyRow, placeFloats, placeHalves, turnFloats, turnHalves } from "./attend_copy.simd";
 import { madd } from "./dot.simd";
-import { half as halfToFloat, halves } from "./lanes.simd";
 
 /** Positions, or dimensions, that lie side by side. */
 const SIDE: u32 = 8;
@@ -34,55 +34,10 @@ const SIDE: u32 = 8;
 /** Bytes that scoreBlock() needs beside it: partial sums of a tile. */
 export const PARTIAL: usize = 128;
 
-/** One position's key or value as f32, at `into`. */
-export function copyRow(row: usize, headDim: u32, half: u32, into: usize): usize {
-  const vectors = (<usize>headDim & ~3) * 4;
-  const end = <usize>headDim * 4;
-  let d: usize = 0;
-  if (half) {
-    for (; d < vectors; d += 16) v128.store(into + d, halves(row + d / 2));
-    for (; d < end; d += 4) store<f32>(into + d, halfToFloat(load<u16>(row + d / 2)));
-  } else {
-    for (; d < vectors; d += 16) v128.store(into + d, v128.load(row + d));
-    for (; d < end; d += 4) store<f32>(into + d, load<f32>(row + d));
-  }
-  return into;
-}
-
 /**
- * Four rows of keys, of `bytes` bytes, to `into`: [dimension, 8 positions], of which they are the
- * first or the second four.
- */
-function turnKeys(r0: usize, r1: usize, r2: usize, r3: usize, bytes: usize, into: usize): void {
-  for (let d: usize = 0; d < bytes; d += 16) {
-    const a = v128.load(r0 + d);
-    const b = v128.load(r1 + d);
-    const c = v128.load(r2 + d);
-    const e = v128.load(r3 + d);
-    const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-    const ce = v128.shuffle<i32>(c, e, 0, 4, 1, 5);
-    const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
-    const ce2 = v128.shuffle<i32>(c, e, 2, 6, 3, 7);
-    v128.store(into, v128.shuffle<i32>(ab, ce, 0, 1, 4, 5));
-    v128.store(into, v128.shuffle<i32>(ab, ce, 2, 3, 6, 7), 32);
-    v128.store(into, v128.shuffle<i32>(ab2, ce2, 0, 1, 4, 5), 64);
-    v128.store(into, v128.shuffle<i32>(ab2, ce2, 2, 3, 6, 7), 96);
-    into += 128;
-  }
-}
-
-/** A row of values, of `bytes` bytes, in eights of dimensions that lie `stride` bytes apart. */
-function placeValues(row: usize, bytes: usize, into: usize, stride: usize): void {
-  for (let d: usize = 0; d < bytes; d += 32) {
-    v128.store(into, v128.load(row + d));
-    v128.store(into, v128.load(row + d, 16), 16);
-    into += stride;
-  }
-}
-
-/**
- * The keys of one KV head in a block meet its `count` queries. `copy` has room for eight rows and
- * PARTIAL.
+ * The keys of one KV head in a block meet its `count` queries, `group` of each token, the first of
+ * which sees the block's positions below `seen`, the next one more, and so on: what none of four
+ * queries sees is left out. `copy` has room for eight rows and PARTIAL.
  */
 export function scoreMany(
   plane: usize,
@@ -97,29 +52,37 @@ export function scoreMany(
   scores: usize,
   step: usize,
   copy: usize,
+  seen: i32,
+  group: u32,
 ): void {
   const padded = paddedBytes(headDim);
   const bytes = ((<usize>headDim + 3) & ~3) * 4;
   const keys = copy + PARTIAL;
+  const whole = (headDim & 3) == 0;
   for (let p = begin & ~7; p < end; p += 8) {
-    for (let four: u32 = 0; four < 8; four += 4) {
-      let r0 = rowOf(plane, stride, p + four, begin, end);
-      let r1 = rowOf(plane, stride, p + four + 1, begin, end);
-      let r2 = rowOf(plane, stride, p + four + 2, begin, end);
-      let r3 = rowOf(plane, stride, p + four + 3, begin, end);
-      if (half || (headDim & 3) != 0) {
+    for (let side: u32 = 0; side < SIDE; side += 4) {
+      let r0 = rowOf(plane, stride, p + side, begin, end);
+      let r1 = rowOf(plane, stride, p + side + 1, begin, end);
+      let r2 = rowOf(plane, stride, p + side + 2, begin, end);
+      let r3 = rowOf(plane, stride, p + side + 3, begin, end);
+      if (!whole) {
         r0 = copyRow(r0, headDim, half, rows);
         r1 = copyRow(r1, headDim, half, rows + padded);
         r2 = copyRow(r2, headDim, half, rows + 2 * padded);
         r3 = copyRow(r3, headDim, half, rows + 3 * padded);
       }
-      turnKeys(r0, r1, r2, r3, bytes, keys + 4 * four);
+      if (half && whole) turnHalves(r0, r1, r2, r3, bytes, keys + 4 * side);
+      else turnFloats(r0, r1, r2, r3, bytes, keys + 4 * side);
     }
-    scoreBlock(count, queries, padded, keys, bytes, scores + <usize>p * 4, step, copy);
+    const first = <u32>max(<i32>p + 1 - seen, 0) * group; // the first query that sees position p
+    scoreBlock(first & ~3, count, queries, padded, keys, bytes, scores + <usize>p * 4, step, copy);
   }
 }
 
-/** The values of one KV head in a block, weighed, are added to the sums of its `count` queries. */
+/**
+ * The values of one KV head in a block, weighed, are added to the sums of its `count` queries.
+ * `seen` and `group` as scoreMany() has them.
+ */
 export function addMany(
   plane: usize,
   stride: usize,
@@ -133,23 +96,31 @@ export function addMany(
   scores: usize,
   step: usize,
   copy: usize,
+  seen: i32,
+  group: u32,
 ): void {
   const padded = paddedBytes(valueDim);
   const first = begin & ~3;
   const positions = ((end + 3) & ~3) - first;
+  const whole = (valueDim & 7) == 0;
   for (let p: u32 = 0; p < positions; p++) {
     let row = rowOf(plane, stride, first + p, begin, end);
-    if (half || (valueDim & 7) != 0) row = copyRow(row, valueDim, half, rows);
-    placeValues(row, padded, copy + 32 * <usize>p, 32 * <usize>positions);
+    if (!whole) row = copyRow(row, valueDim, half, rows);
+    const into = copy + 32 * <usize>p;
+    if (half && whole) placeHalves(row, padded, into, 32 * <usize>positions);
+    else placeFloats(row, padded, into, 32 * <usize>positions);
   }
-  addBlock(count, sums, padded, copy, 32 * <usize>positions, positions, scores + <usize>first * 4, step);
+  const weights = scores + <usize>first * 4;
+  addBlock(count, sums, padded, copy, 32 * <usize>positions, positions, weights, step, seen - <i32>first, group);
 }
 
 /**
- * Scores of `count` queries of `bytes` bytes, `padded` apart, for the eight positions of turned
- * keys at `keys`; a query's are `step` bytes apart. `partial` has room for PARTIAL bytes.
+ * Scores of queries `first` (a multiple of four) to `count` of `bytes` bytes, `padded` apart, for
+ * the eight positions of turned keys at `keys`; a query's are `step` bytes apart. `partial` has
+ * room for PARTIAL bytes.
  */
 function scoreBlock(
+  first: u32,
   count: u32,
   queries: usize,
   padded: usize,
@@ -160,7 +131,7 @@ function scoreBlock(
   partial: usize,
 ): void {
   const last = count - 1;
-  for (let i: u32 = 0; i < count; i += 4) {
+  for (let i = first; i < count; i += 4) {
     const s0 = into + <usize>i * step;
     const s1 = into + <usize>min(i + 1, last) * step;
     const s2 = into + <usize>min(i + 2, last) * step;
@@ -169,47 +140,25 @@ function scoreBlock(
     const q1 = queries + <usize>min(i + 1, last) * padded;
     const q2 = queries + <usize>min(i + 2, last) * padded;
     const q3 = queries + <usize>min(i + 3, last) * padded;
-    clear(partial, partial + 32, partial + 64, partial + 96);
-    scoreStrip(q0 + 4, q1 + 4, q2 + 4, q3 + 4, bytes, keys + 32, partial, partial + 32, partial + 64, partial + 96);
-    scoreStrip(q0 + 12, q1 + 12, q2 + 12, q3 + 12, bytes, keys + 96, partial, partial + 32, partial + 64, partial + 96);
-    clear(s0, s1, s2, s3);
-    scoreStrip(q0, q1, q2, q3, bytes, keys, s0, s1, s2, s3);
-    scoreStrip(q0 + 8, q1 + 8, q2 + 8, q3 + 8, bytes, keys + 64, s0, s1, s2, s3);
-    // Queries that stand twice are stored twice: all are read before.
-    const a = f32x4.add(v128.load(s0), v128.load(partial));
-    const b = f32x4.add(v128.load(s0, 16), v128.load(partial, 16));
-    const c = f32x4.add(v128.load(s1), v128.load(partial, 32));
-    const d = f32x4.add(v128.load(s1, 16), v128.load(partial, 48));
-    const e = f32x4.add(v128.load(s2), v128.load(partial, 64));
-    const f = f32x4.add(v128.load(s2, 16), v128.load(partial, 80));
-    const g = f32x4.add(v128.load(s3), v128.load(partial, 96));
-    const h = f32x4.add(v128.load(s3, 16), v128.load(partial, 112));
-    v128.store(s0, a);
-    v128.store(s0, b, 16);
-    v128.store(s1, c);
-    v128.store(s1, d, 16);
-    v128.store(s2, e);
-    v128.store(s2, f, 16);
-    v128.store(s3, g);
-    v128.store(s3, h, 16);
+    const p1 = partial + 32;
+    const p2 = partial + 64;
+    const p3 = partial + 96;
+    setStrip(q0 + 4, q1 + 4, q2 + 4, q3 + 4, bytes, keys + 32, partial, p1, p2, p3);
+    strip(true, false, q0 + 12, q1 + 12, q2 + 12, q3 + 12, bytes, keys + 96, partial, p1, p2, p3, 0);
+    setStrip(q0, q1, q2, q3, bytes, keys, s0, s1, s2, s3);
+    strip(true, true, q0 + 8, q1 + 8, q2 + 8, q3 + 8, bytes, keys + 64, s0, s1, s2, s3, partial);
   }
 }
 
+/**
+ * Every fourth dimension of four queries times eight positions, to s0 .. s3: to what is there
+ * (`add`, a constant), and with the sums at `partial` (`end`, a constant). Queries that stand twice
+ * are stored twice: all are read before.
+ */
 // @ts-ignore: decorator
-@inline function clear(s0: usize, s1: usize, s2: usize, s3: usize): void {
-  const zero = f32x4.splat(0);
-  v128.store(s0, zero);
-  v128.store(s0, zero, 16);
-  v128.store(s1, zero);
-  v128.store(s1, zero, 16);
-  v128.store(s2, zero);
-  v128.store(s2, zero, 16);
-  v128.store(s3, zero);
-  v128.store(s3, zero, 16);
-}
-
-/** Every fourth dimension of four queries times eight positions, added at s0 .. s3. */
-function scoreStrip(
+@inline function strip(
+  add: bool,
+  end: bool,
   q0: usize,
   q1: usize,
   q2: usize,
@@ -220,6 +169,7 @@ function scoreStrip(
   s1: usize,
   s2: usize,
   s3: usize,
+  partial: usize,
 ): void {
   let a0 = f32x4.splat(0);
   let a1 = a0;
@@ -246,14 +196,26 @@ function scoreStrip(
     d0 = madd(q, k0, d0);
     d1 = madd(q, k1, d1);
   }
-  a0 = f32x4.add(v128.load(s0), a0);
-  a1 = f32x4.add(v128.load(s0, 16), a1);
-  b0 = f32x4.add(v128.load(s1), b0);
-  b1 = f32x4.add(v128.load(s1, 16), b1);
-  c0 = f32x4.add(v128.load(s2), c0);
-  c1 = f32x4.add(v128.load(s2, 16), c1);
-  d0 = f32x4.add(v128.load(s3), d0);
-  d1 = f32x4.add(v128.load(s3, 16), d1);
+  if (add) {
+    a0 = f32x4.add(v128.load(s0), a0);
+    a1 = f32x4.add(v128.load(s0, 16), a1);
+    b0 = f32x4.add(v128.load(s1), b0);
+    b1 = f32x4.add(v128.load(s1, 16), b1);
+    c0 = f32x4.add(v128.load(s2), c0);
+    c1 = f32x4.add(v128.load(s2, 16), c1);
+    d0 = f32x4.add(v128.load(s3), d0);
+    d1 = f32x4.add(v128.load(s3, 16), d1);
+  }
+  if (end) {
+    a0 = f32x4.add(a0, v128.load(partial));
+    a1 = f32x4.add(a1, v128.load(partial, 16));
+    b0 = f32x4.add(b0, v128.load(partial, 32));
+    b1 = f32x4.add(b1, v128.load(partial, 48));
+    c0 = f32x4.add(c0, v128.load(partial, 64));
+    c1 = f32x4.add(c1, v128.load(partial, 80));
+    d0 = f32x4.add(d0, v128.load(partial, 96));
+    d1 = f32x4.add(d1, v128.load(partial, 112));
+  }
   v128.store(s0, a0);
   v128.store(s0, a1, 16);
   v128.store(s1, b0);
@@ -264,10 +226,26 @@ function scoreStrip(
   v128.store(s3, d1, 16);
 }
 
+/** A function of its own, because it is called twice. */
+function setStrip(
+  q0: usize,
+  q1: usize,
+  q2: usize,
+  q3: usize,
+  bytes: usize,
+  keys: usize,
+  s0: usize,
+  s1: usize,
+  s2: usize,
+  s3: usize,
+): void {
+  strip(false, false, q0, q1, q2, q3, bytes, keys, s0, s1, s2, s3, 0);
+}
+
 /**
  * Values of `positions` positions, placed at `values` in eights of dimensions `stride` bytes apart,
  * times the weights of `count` queries, added to their sums of `padded` bytes. A query's weights
- * are `step` bytes apart.
+ * are `step` bytes apart. Of the positions the first token sees `seen`, `group` queries each.
  */
 export function addBlock(
   count: u32,
@@ -278,13 +256,18 @@ export function addBlock(
   positions: usize,
   weights: usize,
   step: usize,
+  seen: i32,
+  group: u32,
 ): void {
   const last = count - 1;
+  const all = seen >= <i32>positions;
   for (let d: usize = 0; d < padded; d += 32) {
     for (let i: u32 = 0; i < count; i += 4) {
       const j = min(i + 1, last);
       const k = min(i + 2, last);
       const l = min(i + 3, last);
+      const own = all ? <i32>positions : (seen + <i32>(l / group) + 3) & ~3;
+      if (own <= 0) continue;
       const y = sums + d;
       addTile(
         y + <usize>i * padded,
@@ -292,7 +275,7 @@ export function addBlock(
         y + <usize>k * padded,
         y + <usize>l * padded,
         values,
-        positions,
+        min<usize>(positions, own),
         weights + <usize>i * step,
         weights + <usize>j * step,
         weights + <usize>k * step,

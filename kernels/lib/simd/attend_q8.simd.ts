@@ -95,7 +95,7 @@ export function meetQ8(
   addEach(count, at, scores, step, space, space + each, space + 2 * each, space + 3 * each, padded, false);
 }
 
-/** The values of one KV head in a block, weighed, are added to the sums of its `count` queries. */
+/** addMany() (attend_block.simd.ts) of a cache in q8. */
 export function addManyQ8(
   plane: usize,
   stride: usize,
@@ -107,6 +107,8 @@ export function addManyQ8(
   scores: usize,
   step: usize,
   copy: usize,
+  seen: i32,
+  group: u32,
 ): void {
   const groups = <usize>(headDim + 31) / 32;
   const first = begin & ~3;
@@ -114,7 +116,8 @@ export function addManyQ8(
   const apart = 32 * <usize>positions;
   for (let p: u32 = 0; p < positions; p++)
     spread(rowOf(plane, stride, first + p, begin, end), groups, copy + 32 * <usize>p, apart);
-  addBlock(count, sums, groups * 128, copy, apart, positions, scores + <usize>first * 4, step);
+  const weights = scores + <usize>first * 4;
+  addBlock(count, sums, groups * 128, copy, apart, positions, weights, step, seen - <i32>first, group);
 }
 
 /** The magnitudes of four rows, those of a group side by side. */

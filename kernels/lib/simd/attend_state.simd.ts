@@ -1,7 +1,7 @@
 // What attention keeps of a query while it goes through the keys: scores become weights, and sums
 // are rescaled when a larger score comes.
 
-import { expOf } from "./exp.simd";
+import { expKept } from "./exp.simd";
 import { exp4, sumOf } from "./lanes.simd";
 
 /** Bytes of a query's state: total (a v128, to be summed), max (f32), first and end (u32). */
@@ -31,21 +31,10 @@ export function weigh(
     memory.fill(scores + <usize>low * 4, 0, <usize>(((high + 3) & ~3) - low) * 4);
     return;
   }
-  const least = f32x4.splat(-Infinity);
-  const rest = f32x4.splat(raw ? 4096 : 1); // of the 2^112 that queries did not get
-  const gain = f32x4.splat(raw ? <f32>5.192296858534828e33 : 1); // 2^112, for raw values
-  let peaks = least;
-  for (let p = low; p < high; p += 4) {
-    const at = scores + <usize>p * 4;
-    let score = f32x4.mul(v128.load(at), rest);
-    if (start + p < first || start + p + 4 > end) {
-      const position = i32x4.add(i32x4.splat(start + p), i32x4(0, 1, 2, 3));
-      const seen = v128.and(i32x4.ge_u(position, i32x4.splat(first)), i32x4.lt_u(position, i32x4.splat(end)));
-      score = v128.bitselect(score, least, seen);
-    }
-    v128.store(at, score);
-    peaks = f32x4.pmax(peaks, score);
-  }
+  const from = scores + <usize>low * 4;
+  const to = scores + <usize>((high + 3) & ~3) * 4;
+  const whole = first <= start + low && end >= start + ((high + 3) & ~3);
+  const peaks = whole && !raw ? largestOf(from, to) : masked(from, to, start + low, first, end, raw);
   const before = load<f32>(state, MAX);
   const peak = largest(f32x4.pmax(peaks, f32x4.splat(before)));
   let total = v128.load(state);
@@ -55,23 +44,65 @@ export function weigh(
     total = f32x4.mul(total, fade);
     for (let d: usize = 0; d < padded; d += 16) v128.store(sums + d, f32x4.mul(v128.load(sums + d), fade));
   }
-  const peakOfAll = f32x4.splat(peak);
-  let p = low;
-  for (; p + 4 < high; p += 8) {
-    const at = scores + <usize>p * 4;
-    const first = expOf(f32x4.sub(v128.load(at), peakOfAll), kept);
-    const second = expOf(f32x4.sub(v128.load(at, 16), peakOfAll), kept);
-    v128.store(at, f32x4.mul(first, gain));
-    v128.store(at, f32x4.mul(second, gain), 16);
+  v128.store(state, raw ? rawWeights(from, to, peak, total, kept) : weights(from, to, peak, total, kept));
+}
+
+/** The largest of the scores from `at` to `to`, lane by lane. */
+// @ts-ignore: decorator
+@inline function largestOf(at: usize, to: usize): v128 {
+  let peaks = f32x4.splat(-Infinity);
+  for (; at < to; at += 16) peaks = f32x4.pmax(peaks, v128.load(at));
+  return peaks;
+}
+
+/** The same; the scores of positions that the query does not see become -Infinity. */
+function masked(at: usize, to: usize, position: u32, first: u32, end: u32, raw: bool): v128 {
+  const least = f32x4.splat(-Infinity);
+  const rest = f32x4.splat(raw ? 4096 : 1); // of the 2^112 that queries did not get
+  let peaks = least;
+  for (; at < to; at += 16) {
+    let score = f32x4.mul(v128.load(at), rest);
+    if (position < first || position + 4 > end) {
+      const positions = i32x4.add(i32x4.splat(position), i32x4(0, 1, 2, 3));
+      const seen = v128.and(i32x4.ge_u(positions, i32x4.splat(first)), i32x4.lt_u(positions, i32x4.splat(end)));
+      score = v128.bitselect(score, least, seen);
+    }
+    v128.store(at, score);
+    peaks = f32x4.pmax(peaks, score);
+    position += 4;
+  }
+  return peaks;
+}
+
+/**
+ * Scores from `at` to `to` become exp(score - peak), times 2^112 for raw values (a constant).
+ * Returns `total` and their sum, lane by lane.
+ */
+// @ts-ignore: decorator
+@inline function exps(at: usize, to: usize, peak: f32, total: v128, kept: usize, raw: bool): v128 {
+  const peaks = f32x4.splat(peak);
+  const gain = f32x4.splat(<f32>5.192296858534828e33);
+  for (; at + 16 < to; at += 32) {
+    const first = expKept(f32x4.sub(v128.load(at), peaks), kept);
+    const second = expKept(f32x4.sub(v128.load(at, 16), peaks), kept);
+    v128.store(at, raw ? f32x4.mul(first, gain) : first);
+    v128.store(at, raw ? f32x4.mul(second, gain) : second, 16);
     total = f32x4.add(f32x4.add(total, first), second);
   }
-  if (p < high) {
-    const at = scores + <usize>p * 4;
-    const weight = expOf(f32x4.sub(v128.load(at), peakOfAll), kept);
-    v128.store(at, f32x4.mul(weight, gain));
+  if (at < to) {
+    const weight = expKept(f32x4.sub(v128.load(at), peaks), kept);
+    v128.store(at, raw ? f32x4.mul(weight, gain) : weight);
     total = f32x4.add(total, weight);
   }
-  v128.store(state, total);
+  return total;
+}
+
+function weights(at: usize, to: usize, peak: f32, total: v128, kept: usize): v128 {
+  return exps(at, to, peak, total, kept, false);
+}
+
+function rawWeights(at: usize, to: usize, peak: f32, total: v128, kept: usize): v128 {
+  return exps(at, to, peak, total, kept, true);
 }
 
 /** The largest of four lanes, without a branch. */

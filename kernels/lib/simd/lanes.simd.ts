@@ -36,7 +36,7 @@ import { expOf } from "./exp.simd";
 
 /** exp of four f32 (exp.simd.ts). */
 export function exp4(x: v128): v128 {
-  return expOf(x, 0);
+  return expOf(x);
 }
 
 /** silu(gate) * up = gate / (1 + exp(-gate)) * up. */

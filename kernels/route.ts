@@ -42,7 +42,7 @@ function best(values: Float32Array, ids: Uint32Array): void {
     let at = Math.min(e, K);
     while (at > 0 && !(values[ids[at - 1]!]! >= values[e]!)) at--;
     if (at === K) continue;
-    ids.copyWithin(at + 1, at, Math.min(e, K - 1));
+    for (let i = Math.min(e, K - 1); i > at; i--) ids[i] = ids[i - 1]!;
     ids[at] = e;
   }
 }

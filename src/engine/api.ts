@@ -69,7 +69,8 @@ export interface OpenOptions {
   /**
    * Tokens of a prompt computed in one step, at most: a GPU that would take long over them gets
    * fewer, a CPU at most 128 while other sessions wait. Default 1024 on a GPU, 512 on a software
-   * adapter, 256 on the CPU, 512 there if a token uses fewer than an eighth of the experts.
+   * adapter, 256 on the CPU, 512 there if a token uses fewer than an eighth of the experts, or at
+   * most 16 million parameters.
    */
   readonly chunk?: number;
   /**

@@ -11,7 +11,14 @@ import { maxRows } from "../engine/work.ts";
 import { MemoryError, RequestError } from "../errors.ts";
 import { classesOf } from "../experts/classes.ts";
 import { type Architecture, kvGeometry, type ModelSources, routingOf } from "../model/family.ts";
-import { footprintOf, kvBlockBytes, stateBytes, valuesPerOutput, valuesPerToken } from "../model/footprint.ts";
+import {
+  footprintOf,
+  kvBlockBytes,
+  parametersOf,
+  stateBytes,
+  valuesPerOutput,
+  valuesPerToken,
+} from "../model/footprint.ts";
 import {
   bytesOf,
   expertLayers,
@@ -52,9 +59,12 @@ export const BLOCK_SIZE = 32;
 const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
 /**
  * The same on the CPU, alone (engine/model.ts has less beside other sessions). Where a token uses
- * few of many experts, a step of these takes less time, and its experts get too few rows.
+ * few of many experts, a step of these takes less time, and its experts get too few rows. A small
+ * model's step has little to compute beside what every step costs.
  */
-const CPU_CHUNKS = { usual: 256, manyExperts: 512 } as const;
+const CPU_CHUNKS = { usual: 256, manyExperts: 512, small: 512 } as const;
+/** The most parameters that a token of a small model uses. */
+const SMALL = 16e6;
 /** Rows that an expert should get of a chunk: weights are spread once for all of them. */
 const EXPERT_ROWS = 32;
 /**
@@ -66,9 +76,10 @@ const STREAMED_PART = 1 / 32;
 /** What computes: a GPU, real or in software; null: the CPU. */
 export type Computes = { readonly software: boolean } | null;
 
-function cpuChunk(a: Architecture): number {
+function cpuChunk(a: Architecture, sources: ModelSources): number {
   const { count, perToken } = routingOf(a);
-  const { usual, manyExperts } = CPU_CHUNKS;
+  const { usual, manyExperts, small } = CPU_CHUNKS;
+  if (parametersOf(a, sources).active <= SMALL) return small;
   return (usual * perToken) / count < EXPERT_ROWS ? manyExperts : usual;
 }
 
@@ -98,7 +109,7 @@ export function planOpening(
   ram: number,
 ): Opening {
   const context = chooseContext(options.context, a);
-  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : cpuChunk(a);
+  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : cpuChunk(a, sources);
   const usualChunk = Math.min(options.chunk ?? most, context);
   const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
   const formats = formatsOf(a, options);

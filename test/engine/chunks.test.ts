@@ -6,15 +6,18 @@ import { parseSynthetic } from "../../src/weights/synthetic.ts";
 import { planOpening } from "../../src/wiring/plan.ts";
 
 const GIB = 2 ** 30;
+/** About 5 million parameters a token. */
+const SMALL = "&hidden_size=256&intermediate_size=448&vocab_size=4096&num_attention_heads=8&num_key_value_heads=4";
 
 describe("the largest chunk of a prompt", () => {
   it.each([
     { model: "mixtral-8x7b", of: "2 of 8 experts", cpu: 256 },
     { model: "gpt-oss-20b", of: "4 of 32", cpu: 256 },
+    { model: "mixtral-8x7b", of: "2 of 8 experts, but small", shape: SMALL, cpu: 512 },
     { model: "qwen3-30b-a3b", of: "8 of 128", cpu: 512 },
     { model: "qwen3.6-35b-a3b", of: "8 of 256", cpu: 512 },
-  ])("$model, $of: $cpu tokens on the CPU", ({ model, cpu }) => {
-    const url = `synthetic:${model}?layers=4`;
+  ])("$model, $of: $cpu tokens on the CPU", ({ model, cpu, shape = "" }) => {
+    const url = `synthetic:${model}?layers=4${shape}`;
     const { config, source } = parseSynthetic(url);
     const architecture = readArchitecture(config, url, {});
     const sources = bindSources(architecture, source);

@@ -35,6 +35,8 @@ export interface StepLists {
   tables: number;
   /** Address of [T] addresses that the step's keys or values of one layer are written to. */
   addresses: number;
+  /** [T] addresses of the tokens' rows in the first plane of their blocks' first layer. */
+  places: Uint32Array;
 }
 
 export class SimdKv implements KvStore {
@@ -129,7 +131,7 @@ export class SimdKv implements KvStore {
     const each = Math.ceil(layers.length / (small ? 1 : Math.min(layers.length, Math.ceil(longest / limits.kv))));
     for (let first = parts.length * each; first < layers.length; first += each) {
       const own = layers.slice(first, first + each);
-      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, addresses: 0 };
+      const step = { batch: null, at: 0, bytes: 0, positions: 0, tables: 0, addresses: 0, places: new Uint32Array(0) };
       const heap = await this.#heaps.forKv(small);
       const part = { heap, layers: own, placeBytes: own.length * layerBytes, places: [], blocks: [], step };
       parts.push(part);
@@ -211,6 +213,7 @@ export class SimdKv implements KvStore {
     });
     words.set(positions, step.positions / 4);
     for (let t = 0; t < T; t++) words[step.tables / 4 + t] = starts[sequence[t]!]!;
+    step.places = this.#places(batch, blocks);
     step.batch = batch;
     return step;
   }
@@ -221,15 +224,19 @@ export class SimdKv implements KvStore {
    */
   addresses(part: KvPart, batch: Batch, offset: number): number {
     const { words } = part.heap;
-    const { positions, sequence, tables } = batch;
-    const step = this.lists(part, batch);
-    const width = this.planeBytes / this.blockSize;
-    for (let t = 0; t < positions.length; t++) {
-      const position = positions[t]!;
-      const block = part.blocks[tables[sequence[t]!]![Math.floor(position / this.blockSize)]!]!;
-      words[step.addresses / 4 + t] = block + offset + (position % this.blockSize) * width;
-    }
-    return step.addresses;
+    const { addresses, places } = this.lists(part, batch);
+    const first = addresses / 4;
+    for (let t = 0; t < places.length; t++) words[first + t] = places[t]! + offset;
+    return addresses;
+  }
+
+  #places({ positions, sequence, tables }: Batch, blocks: readonly number[]): Uint32Array {
+    const { blockSize } = this;
+    const width = this.planeBytes / blockSize;
+    return positions.map((position, t) => {
+      const block = tables[sequence[t]!]![Math.floor(position / blockSize)]!;
+      return blocks[block]! + (position % blockSize) * width;
+    });
   }
 
   #check({ positions, sequence, tables }: Batch, blocks: readonly number[]): void {

@@ -10,10 +10,11 @@ import type { ExpertMatrices } from "./simd_load.ts";
 import type { ExpertRows, Input, SimdProducts, SimdRule } from "./simd_products.ts";
 
 /**
- * Multiply-adds of experts that are computed in parallel: few enough that the event loop runs often
- * between two groups, and enough that a larger expert alone can be shared among threads.
+ * Multiply-adds of experts that are computed together: few enough that what they keep between two
+ * products stays small, and enough that threads seldom wait for each other. A larger expert alone
+ * is shared among threads.
  */
-const GROUP_MACS = 64e6;
+const GROUP_MACS = 256e6;
 
 /** Addresses of a layer's step in the home heap. */
 export interface MoeStep {

@@ -8,6 +8,7 @@
 
 import { UNDECIDED } from "../backend/ops.ts";
 import type { SpeculationCounts } from "./api.ts";
+import { DEPTH } from "./depth.ts";
 import type { Drafter } from "./drafter.ts";
 import { mostGain } from "./most_gain.ts";
 import { type Match, PromptLookup } from "./prompt_lookup.ts";
@@ -109,13 +110,13 @@ export class Speculation {
   }
 
   /**
-   * Whether tokens should be drafted now, `most` of them: to be asked once for a token that is
-   * computed without.
+   * Whether tokens should be drafted, `most` of them, while steps run ahead: those in flight come
+   * first. To be asked once for a token that is computed without.
    */
   leads(most: number): boolean {
     const limit = Math.min(most, this.#rows - 1);
     if (limit < 1 || !this.#wanted()) return false;
-    if (this.#expected(limit) > 0) return true;
+    if (this.#expected(limit, DEPTH) > 0) return true;
     if (this.#toPropose === 0) this.#toPropose = this.#drafter?.gate.wanted(this.#costs, limit) ?? 0;
     return this.#toPropose > 0;
   }
@@ -216,14 +217,23 @@ export class Speculation {
     this.#drafter?.close();
   }
 
-  /** How many tokens behind the match promise the most, at most `most`. */
-  #expected(most: number): number {
+  /**
+   * How many tokens behind the match promise the most, at most `most`. Where `ahead` steps are in
+   * flight, a draft behind them is of use only if their tokens are those that the match has too,
+   * and waiting for them costs what a step with a draft takes longer than one that ran ahead.
+   */
+  #expected(most: number, ahead = 0): number {
     const match = this.#match;
     if (match === null || this.#costs.one === null) return 0;
+    const chance = (n: number): number => this.#right[classOf(match.length + n - 1)]!.value;
+    const more = (drafts: number): number => this.#costs.relative(drafts + 1)! - 1;
+    const waits = ahead > 0 ? more(1) : 0;
+    let stays = 1;
+    for (let n = 1; n <= ahead; n++) stays *= chance(n);
     return mostGain(
       DRAFTS.filter((n) => n <= most),
-      (n) => this.#right[classOf(match.length + n - 1)]!.value,
-      (n) => this.#costs.relative(n + 1)!,
+      (n) => chance(ahead + n) * (n === 1 ? stays : 1),
+      (n) => 1 + stays * more(n) + waits,
     );
   }
 }

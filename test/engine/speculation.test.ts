@@ -116,6 +116,21 @@ describe("how much is drafted", () => {
     expect(speculation.counts).toEqual({ drafted: 0, accepted: 0 });
   });
 
+  it.each([
+    ["of a text that repeats itself", [...cycle], 1.1, [true, true]],
+    [
+      "but not for a short match, which may be over when steps in flight are",
+      [1, 2, 3, 4, 5, 1, 2, 3],
+      1.1,
+      [true, false],
+    ],
+    ["but not where a step with drafts takes much longer than one that runs ahead", [...cycle], 4.5, [true, false]],
+  ])("steps that run ahead are halted %s", (_, text, two, [drafts, halts]) => {
+    const speculation = followed(text, new FixedCosts((n) => (n === 1 ? 1 : two + 0.1 * (n - 2))));
+    expect(speculation.leads(7)).toBe(halts);
+    expect(speculation.draft(7).length > 0).toBe(drafts);
+  });
+
   it("nothing while it is not wanted", () => {
     let wanted = false;
     const speculation = new Speculation(100, new FixedCosts(() => 1), { wanted: () => wanted });

@@ -96,7 +96,7 @@ describe.skipIf(noAdapter)(`webgpu decode${noAdapter ? `: ${NO_ADAPTER}` : ""}`,
     ];
     for (const { weights, temperature, tune, qkv, file, turn } of cases) {
       const there = file === undefined ? null : inShared(`fixtures/${file}`);
-      const left = there?.skip ?? ((weights === "q4" && !turn) || file?.includes("k2") ? null : leftToCi);
+      const left = there?.skip ?? (weights === "q4" && tune ? null : leftToCi);
       const what =
         file ?? `models/tales in ${weights}${qkv ? `, ${qkv} for q, k and v,` : ""}${turn ? `, ${turn},` : ""}`;
       it.skipIf(left)(titled(`${what} at temperature ${temperature}, tuned ${tune}`, left), async () => {

@@ -111,32 +111,35 @@ describe("hotset chat with a message on each line", () => {
     },
   );
 
-  it("says what cannot be done, goes on as before, and tells by its exit code", async () => {
-    const at = folder();
-    writeFileSync(join(at, "bad.json"), "{}");
-    writeFileSync(join(at, "thesis.txt"), "years of work");
-    const lines = [
-      "/frobnicate",
-      "/undo",
-      "/regenerate",
-      "/undo this",
-      `/load ${at}/bad.json`,
-      `/save ${at}/thesis.txt`,
-    ];
-    const { code, stdout, stderr } = await chat([...lines, "Who are you?"]);
-    expect(code).toBe(1);
-    expect(stdout).toBe(`${await generated("[INST] Who are you? [/INST]")}\n`);
-    const told = stderr.split("\n").filter((line) => line.startsWith("hotset: "));
-    expect(told).toEqual([
-      expect.stringMatching(/no command \/frobnicate; \/help/),
-      expect.stringMatching(/nothing to take back/),
-      expect.stringMatching(/no answer yet/),
-      expect.stringMatching(/\/undo stands alone/),
-      expect.stringMatching(/bad\.json: expected a conversation/),
-      expect.stringMatching(/thesis\.txt .*choose another name/),
-    ]);
-    expect(readFileSync(join(at, "thesis.txt"), "utf8")).toBe("years of work");
-  });
+  it.skipIf(leftToCi)(
+    titled("says what cannot be done, goes on as before, and tells by its exit code", leftToCi),
+    async () => {
+      const at = folder();
+      writeFileSync(join(at, "bad.json"), "{}");
+      writeFileSync(join(at, "thesis.txt"), "years of work");
+      const lines = [
+        "/frobnicate",
+        "/undo",
+        "/regenerate",
+        "/undo this",
+        `/load ${at}/bad.json`,
+        `/save ${at}/thesis.txt`,
+      ];
+      const { code, stdout, stderr } = await chat([...lines, "Who are you?"]);
+      expect(code).toBe(1);
+      expect(stdout).toBe(`${await generated("[INST] Who are you? [/INST]")}\n`);
+      const told = stderr.split("\n").filter((line) => line.startsWith("hotset: "));
+      expect(told).toEqual([
+        expect.stringMatching(/no command \/frobnicate; \/help/),
+        expect.stringMatching(/nothing to take back/),
+        expect.stringMatching(/no answer yet/),
+        expect.stringMatching(/\/undo stands alone/),
+        expect.stringMatching(/bad\.json: expected a conversation/),
+        expect.stringMatching(/thesis\.txt .*choose another name/),
+      ]);
+      expect(readFileSync(join(at, "thesis.txt"), "utf8")).toBe("years of work");
+    },
+  );
 
   it("keeps the conversation as it was where a message does not fit the context", async () => {
     const at = folder();

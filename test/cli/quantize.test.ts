@@ -154,16 +154,19 @@ describe("hotset quantize", () => {
     expect((await hotset(["quantize", "--verify", to])).code).toBe(0);
   });
 
-  it("ends on Ctrl-C with exit code 130, its lock released, and goes on later", async () => {
-    const to = temporary();
-    const child = start(["quantize", MODEL, to]);
-    const ended = outcome(child);
-    while (written(to) === 0) await sleep(1);
-    child.kill("SIGINT");
-    expect(await ended).toMatchObject({ code: 130, stdout: "", stderr: "" });
-    expect(readdirSync(to)).not.toContain("hotset-quantize.lock");
-    expect(readdirSync(to)).not.toContain("config.json");
-    const later = await hotset(["quantize", MODEL, to]);
-    expect(later.code).toBe(0);
-  });
+  it.skipIf(leftToCi)(
+    titled("ends on Ctrl-C with exit code 130, its lock released, and goes on later", leftToCi),
+    async () => {
+      const to = temporary();
+      const child = start(["quantize", MODEL, to]);
+      const ended = outcome(child);
+      while (written(to) === 0) await sleep(1);
+      child.kill("SIGINT");
+      expect(await ended).toMatchObject({ code: 130, stdout: "", stderr: "" });
+      expect(readdirSync(to)).not.toContain("hotset-quantize.lock");
+      expect(readdirSync(to)).not.toContain("config.json");
+      const later = await hotset(["quantize", MODEL, to]);
+      expect(later.code).toBe(0);
+    },
+  );
 });

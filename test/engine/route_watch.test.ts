@@ -33,7 +33,7 @@ describe("watched routes", () => {
       { ...backend, slots: {} },
       { ...backend, slots: { expertSlots: 3 } },
     ]),
-    2,
+    1,
   );
   it.each(cases.map((one) => [one.name, Object.keys(one.slots).length > 0 ? "offloaded" : "resident", one] as const))(
     "on %s, %s, are those of a trace",

@@ -48,7 +48,7 @@ describe("a saved session goes on with the same tokens, computed no second time,
           more: [3],
         },
       ] as const,
-      2,
+      1,
     ),
   )("on every backend, whichever it was saved on, $name", async ({ folder, kv, first, more }) => {
     const settings = { weights: "f32", kv, chunk: 32, context: 128 } as const;

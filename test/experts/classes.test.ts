@@ -105,11 +105,16 @@ describe("classes of layers", () => {
     expect(byLayer(classes, values)).toEqual(["a", "b", "c", "d", "e"]);
   });
 
-  it.each([
-    ["two classes", MIXED],
-    ["one class", ALIKE],
-    ["classes of q4_k and q6_k", FILES],
-  ])("in RAM, %s: bit for bit what resident experts give", async (_name, shapes) => {
+  it.each(
+    some(
+      [
+        ["two classes", MIXED],
+        ["one class", ALIKE],
+        ["classes of q4_k and q6_k", FILES],
+      ] as const,
+      1,
+    ),
+  )("in RAM, %s: bit for bit what resident experts give", async (_name, shapes) => {
     const ops = await cpuOps({ maxTokens: 8 });
     onTestFinished(() => ops.close());
     const layers = shapes.map(layerOf);

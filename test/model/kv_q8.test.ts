@@ -7,6 +7,7 @@ import { open } from "../../src/index.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
 import { EVERYTHING, leftToCi } from "../support/level.ts";
+import { some } from "../support/some.ts";
 
 const heldout = inShared("fixtures/perplexity/tales-valid.txt");
 const LIMIT = 0.001;
@@ -33,7 +34,7 @@ function logSum(row: Float32Array): number {
 describe.skipIf(heldout.skip)(titled("keys and values in q8", heldout.skip), () => {
   const text = heldout.skip ? "" : readFileSync(heldout.path, "utf8");
 
-  it.each(backends)("$name", async ({ name, options }) => {
+  it.each(some(backends, 1))("$name", async ({ name, options }) => {
     const windows = name === "cpu" ? (EVERYTHING ? 8 : 2) : 1;
     const length = name === "cpu" || !leftToCi ? PIECE : 128; // software adapters are slow
     const found: Float32Array[][] = [];

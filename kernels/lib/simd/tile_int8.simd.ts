@@ -5,7 +5,7 @@
 // Formats whose scales are integers: tile_super.simd.ts.
 
 import { fewBy2, fewBy3, fewBy4, join } from "./few_int8.simd";
-import { BITS, HIGH, OFFSETS, P0 } from "./format.simd";
+import { BITS, HIGH, NIBBLES, OFFSETS, P0 } from "./format.simd";
 import { dot, startOf, tailBytes, total, xGroup } from "./product_int8.simd";
 import { readAhead } from "./read_ahead.simd";
 import { BLOCK, FACTORS, SCALES, SPREAD_END, scaleBytes, spread } from "./spread_int8.simd";
@@ -16,9 +16,11 @@ export const SUMS: usize = SPREAD_END;
 /** The most tokens at once. */
 export const MOST: u32 = 128;
 /**
- * From how many tokens on spreading is faster. Where an engine computes 256 bits, it never is:
- * unpacking is cheap there, and what is spread must be read again.
+ * From how many tokens on spreading is faster, where an engine computes 256 bits and where not.
+ * There nibbles are unpacked at little cost, and what is spread must be read again: it pays late
+ * with offsets, and never without. Levels of a byte make two factors, or are looked up.
  */
+const SPREAD_WIDE: u32 = !NIBBLES ? 8 : OFFSETS ? 40 : MOST + 1;
 const SPREAD: u32 = BITS == 8 ? 8 : 6;
 
 /**
@@ -230,7 +232,8 @@ export function panelInt8(
   memory.fill(y, 0, <usize>tokens * 32);
   const wide = isWide();
   // No tile has one token: five are three and two.
-  if (!HIGH && (wide || tokens < SPREAD)) {
+  const spreads = wide ? SPREAD_WIDE : SPREAD;
+  if (!HIGH && tokens < spreads) {
     let left = tokens;
     for (; left >= 6 || left == 4; left -= 4) {
       fewBy4(p0, p1, p2, p3, groups, x, stride, scratch, end, y);

@@ -39,6 +39,7 @@ export type { CachedModel, Removal } from "./hub/models.ts";
 export type { Pulled, PullOptions, PullPlan } from "./hub/pull.ts";
 export { cachedModels, prepareRemoval } from "./hub/web_models.ts";
 export { type PagePullOptions, type PageStorage, pageStorage, pull } from "./hub/web_pull.ts";
+export type { Bypass } from "./tensor/types.ts";
 export type { Files } from "./weights/files.ts";
 export { openInWorker } from "./wiring/web_in_worker.ts";
 export type { PageOptions, Place } from "./wiring/web_open.ts";

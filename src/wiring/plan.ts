@@ -60,7 +60,8 @@ const GPU_CHUNK = { gpu: 1024, software: 512 } as const;
 /**
  * The same on the CPU, alone (engine/model.ts has less beside other sessions). Where a token uses
  * few of many experts, a step of these takes less time, and its experts get too few rows. A small
- * model's step has little to compute beside what every step costs.
+ * model's step has little to compute beside what every step costs: `small` is for those whose
+ * experts all fit beside its scratch memory.
  */
 const CPU_CHUNKS = { usual: 256, manyExperts: 512, small: 512 } as const;
 /** The most parameters that a token of a small model uses. */
@@ -76,10 +77,9 @@ const STREAMED_PART = 1 / 32;
 /** What computes: a GPU, real or in software; null: the CPU. */
 export type Computes = { readonly software: boolean } | null;
 
-function cpuChunk(a: Architecture, sources: ModelSources): number {
+function cpuChunk(a: Architecture): number {
   const { count, perToken } = routingOf(a);
-  const { usual, manyExperts, small } = CPU_CHUNKS;
-  if (parametersOf(a, sources).active <= SMALL) return small;
+  const { usual, manyExperts } = CPU_CHUNKS;
   return (usual * perToken) / count < EXPERT_ROWS ? manyExperts : usual;
 }
 
@@ -109,14 +109,18 @@ export function planOpening(
   ram: number,
 ): Opening {
   const context = chooseContext(options.context, a);
-  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : cpuChunk(a, sources);
-  const usualChunk = Math.min(options.chunk ?? most, context);
+  const most = gpu ? GPU_CHUNK[gpu.software ? "software" : "gpu"] : cpuChunk(a);
+  const firstChunk = Math.min(options.chunk ?? most, context);
   const kvPrecision = options.kv ?? (gpu ? "f16" : "f32");
   const formats = formatsOf(a, options);
   const planFor = (chunk: number): Chosen =>
     choosePlan(a, sources, options, { gpu, ram, context, chunk, kvPrecision, formats });
-  const usual = planFor(usualChunk);
-  const streams = gpu === null && options.chunk === undefined && usual.plan.tiers !== null;
+  const first = planFor(firstChunk);
+  const free = gpu === null && options.chunk === undefined;
+  const streams = free && first.plan.tiers !== null;
+  const isSmall = free && !streams && parametersOf(a, sources).active <= SMALL;
+  const large = isSmall ? withoutTiers(Math.min(CPU_CHUNKS.small, context), planFor) : null;
+  const [usualChunk, usual] = large ?? [firstChunk, first];
   const [chunk, { main, plan, kv }] = streams ? grown(usualChunk, usual, planFor) : [usualChunk, usual];
   const bytes = (positions: number): number => {
     if (plan.tiers) return main;
@@ -124,6 +128,12 @@ export function planOpening(
     return Math.min(main, Math.ceil(main - plan.kvBytes + kv(positions) / states));
   };
   return { context, chunk, usualChunk, kvPrecision, formats, plan, bytes };
+}
+
+/** A chunk and its plan, or null if experts would be offloaded for it. */
+function withoutTiers(chunk: number, planFor: (chunk: number) => Chosen): readonly [number, Chosen] | null {
+  const found = fitting(() => planFor(chunk));
+  return found && found.plan.tiers === null ? [chunk, found] : null;
 }
 
 /** The largest chunk that its part of the budget allows, or that costs no slot, and its plan. */

@@ -31,6 +31,17 @@ describe("the largest chunk of a prompt", () => {
   });
 
   it.each([
+    { ram: 46e6, chunk: 256, why: "the usual one where the larger one's scratch memory does not fit" },
+    { ram: 56e6, chunk: 512, why: "the larger one where it does" },
+  ])("of a small model within $ram bytes is $chunk: $why", ({ ram, chunk }) => {
+    const url = `synthetic:mixtral-8x7b?layers=4${SMALL}`;
+    const { config, source } = parseSynthetic(url);
+    const architecture = readArchitecture(config, url, {});
+    const sources = bindSources(architecture, source);
+    expect(planOpening(architecture, sources, { weights: "q4", ram }, null, 0)).toMatchObject({ chunk });
+  });
+
+  it.each([
     // 294 kB of values a token: a 32nd of the budget has room for 301 MB, 1,024 tokens, not for 602
     { ram: 12, chunk: 1024, why: "as its part of the budget has scratch memory for" },
     { ram: 24, chunk: 2048, why: "more where the budget is larger" },

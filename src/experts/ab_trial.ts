@@ -13,6 +13,13 @@ export interface AbTrialOptions {
   /** Tokens until the next trial. Doubles when a trial confirms the last one, up to `longest`. */
   readonly hold?: number;
   readonly longest?: number;
+  /** Share of a step's time that the option must save; below 0: that it may cost. */
+  readonly gain?: number;
+  /**
+   * Whether a step takes as long as its missing experts are many, as where a disk is waited for;
+   * default: what one of them takes is measured, if there are steps enough.
+   */
+  readonly proportional?: boolean;
   /** What an earlier run has decided: held before the first trial. */
   readonly remembered?: boolean | null;
 }
@@ -21,9 +28,6 @@ export interface AbTrialOptions {
 const SLOWEST = 0.1;
 /** Steps of a setting without which the time of a missing expert is not told from chance. */
 const FEWEST = 8;
-/** The option must save this share of a token's time: it costs memory or power as well. */
-const GAIN = 0.01;
-
 /** A step that was timed. */
 interface Step {
   readonly ms: number;
@@ -39,6 +43,8 @@ export class AbTrial {
   readonly #settling: number;
   readonly #hold: number;
   readonly #longest: number;
+  readonly #gain: number;
+  readonly #proportional: boolean;
   #steps: { readonly on: Step[]; readonly off: Step[] } = { on: [], off: [] };
   /** Tokens since the trial began, or since its decision. */
   #tokens = 0;
@@ -52,6 +58,8 @@ export class AbTrial {
     rounds = 3,
     hold = 512,
     longest = 8 * hold,
+    gain = 0.01, // an option costs memory or power as well
+    proportional = false,
     remembered = null,
   }: AbTrialOptions = {}) {
     this.#window = window;
@@ -59,6 +67,8 @@ export class AbTrial {
     this.#rounds = rounds;
     this.#hold = hold;
     this.#longest = longest;
+    this.#gain = gain;
+    this.#proportional = proportional;
     this.#holds = hold;
     this.#decision = remembered;
     this.#last = remembered;
@@ -97,11 +107,11 @@ export class AbTrial {
   }
 
   #decide(): void {
-    const saved = savedBy(this.#steps);
+    const saved = savedBy(this.#steps, this.#proportional ? msEach : msOfMissing);
     this.#tokens = 0;
     this.#steps = { on: [], off: [] };
     if (saved === null) return; // tried again
-    const pays = saved > GAIN;
+    const pays = saved > this.#gain;
     this.#holds = pays === this.#last ? Math.min(2 * this.#holds, this.#longest) : this.#hold;
     this.#last = pays;
     this.#decision = pays;
@@ -111,12 +121,12 @@ export class AbTrial {
 /**
  * The share of the time that steps with the option on took less; null: no steps had as many rows.
  */
-function savedBy({ on, off }: { readonly on: readonly Step[]; readonly off: readonly Step[] }): number | null {
+function savedBy({ on, off }: Record<"on" | "off", readonly Step[]>, msOf: typeof msOfMissing): number | null {
   const times = { on: 0, off: 0 };
   for (const rows of new Set(on.map((step) => step.rows))) {
     const [some, others] = [on, off].map((steps) => steps.filter((step) => step.rows === rows)) as [Step[], Step[]];
     if (others.length === 0) continue;
-    const each = msOfMissing(some, others);
+    const each = msOf(some, others);
     const usual = mean([...some, ...others].map(({ missing }) => missing));
     const time = (steps: readonly Step[]): number =>
       mean(withoutSlowest(steps.map(({ ms, missing }) => ms - each * (missing - usual))));
@@ -125,6 +135,13 @@ function savedBy({ on, off }: { readonly on: readonly Step[]; readonly off: read
     times.off += count * time(others);
   }
   return times.off === 0 ? null : 1 - times.on / times.off;
+}
+
+/** Milliseconds that a missing expert takes, if nothing else takes any. */
+function msEach(...settings: readonly Step[][]): number {
+  const steps = settings.flat();
+  const missing = mean(steps.map((step) => step.missing));
+  return missing === 0 ? 0 : mean(steps.map(({ ms }) => ms)) / missing;
 }
 
 /** Milliseconds that a missing expert takes: the slope within each setting. */

@@ -29,9 +29,11 @@ import { Policies, type PRICE } from "./policies.ts";
 
 /**
  * The trial of reading past the page cache takes four tokens, one by one in turns, because the way
- * may double the speed, or halve it. So few may mislead, so it is soon repeated.
+ * may double the speed, or halve it. So few may mislead, so it is soon repeated. The page cache's
+ * way must be a tenth faster: it takes the processor's time and memory, and some disks read fast
+ * for a moment after a rest.
  */
-const BYPASS = { window: 1, settling: 0, rounds: 2, hold: 64, longest: 4096 } as const;
+const BYPASS = { window: 1, settling: 0, rounds: 2, hold: 64, longest: 4096, gain: -0.1, proportional: true } as const;
 
 /** Where a model's offloaded experts are. */
 export interface Residency {

@@ -81,6 +81,18 @@ describe("AbTrial", () => {
     expect(trial.pays).toBe(worse);
   });
 
+  it.each([
+    { of: "tokens alike", on: 105, off: 100, missing: [10, 10, 10, 10], pays: true }, // may cost a tenth
+    { of: "tokens alike, a tenth and more", on: 115, off: 100, missing: [10, 10, 10, 10], pays: false },
+    { of: "more missing experts where it is on", on: 130, off: 100, missing: [10, 13, 10, 13], pays: true },
+    { of: "fewer there", on: 100, off: 100, missing: [13, 10, 13, 10], pays: false },
+    { of: "none missing", on: 100, off: 100, missing: [0, 0, 0, 0], pays: true },
+  ])("decides in four tokens by the time of a missing expert: $of", ({ on, off, missing, pays }) => {
+    const trial = new AbTrial({ window: 1, settling: 0, rounds: 2, gain: -0.1, proportional: true });
+    for (const count of missing) trial.step(trial.on ? on : off, { missing: count });
+    expect(trial.pays).toBe(pays);
+  });
+
   it("compares steps of as many rows, and is repeated where there are none", () => {
     const trial = new AbTrial({ window: 6, settling: 0, rounds: 2, hold: 100 });
     for (let i = 0; i < 24; i++) trial.step(trial.on ? 50 : 100, { rows: trial.on ? 1 : 4 });

@@ -20,3 +20,14 @@ export function temporaryFolder(name: string): { readonly path: string; remove()
   process.once("exit", remove);
   return { path, remove };
 }
+
+/** Does `work` in such a folder, which is removed after it and by a signal. */
+export async function inTemporaryFolder(name: string, work: (path: string) => Promise<void>): Promise<void> {
+  exitOnSignals();
+  const folder = temporaryFolder(name);
+  try {
+    await work(folder.path);
+  } finally {
+    folder.remove();
+  }
+}

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { formatBytes } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
 import { bytes, exitCode, resultName, whole } from "./arguments.ts";
-import { exitOnSignals, temporaryFolder } from "./leftovers.ts";
+import { inTemporaryFolder } from "./leftovers.ts";
 import { runNode } from "./peers/children.ts";
 import { median } from "./residency/bounds.ts";
 import type { DecodeReport, DecodeTask, ReplayReport, ReplayTask } from "./residency/types.ts";
@@ -60,14 +60,8 @@ interface Round {
 /** Measures; returns the exit code. */
 export function overlapCommand(root: URL, args: readonly string[]): Promise<number> {
   return exitCode(USAGE, args, parse, async (options) => {
-    exitOnSignals();
-    const folder = temporaryFolder("overlap");
-    try {
-      await measure(root, args, options, join(folder.path, "reads.json"));
-      return 0;
-    } finally {
-      folder.remove();
-    }
+    await inTemporaryFolder("overlap", (folder) => measure(root, args, options, join(folder, "reads.json")));
+    return 0;
   });
 }
 

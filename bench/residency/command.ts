@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { RequestError } from "../../src/errors.ts";
 import { bytes, exitCode, resultName, whole } from "../arguments.ts";
-import { exitOnSignals, temporaryFolder } from "../leftovers.ts";
+import { inTemporaryFolder } from "../leftovers.ts";
 import { runNode } from "../peers/children.ts";
 import { about, writeResult } from "../result.ts";
 import { type Bounds, bounds, median, rate } from "./bounds.ts";
@@ -30,14 +30,8 @@ interface Run<Report> {
 /** Takes the requested measurements; returns the exit code. */
 export function residencyCommand(root: URL, args: readonly string[]): Promise<number> {
   return exitCode(USAGE, args, parse, async (options) => {
-    exitOnSignals();
-    const folder = temporaryFolder("residency");
-    try {
-      await measure(root, args, options, join(folder.path, "reads.json"));
-      return 0;
-    } finally {
-      folder.remove();
-    }
+    await inTemporaryFolder("residency", (folder) => measure(root, args, options, join(folder, "reads.json")));
+    return 0;
   });
 }
 

@@ -85,13 +85,15 @@ function shown(pattern: string): string {
   return JSON.stringify(pattern.length > 60 ? `${pattern.slice(0, 60)}...` : pattern);
 }
 
-const WORD = classEscape("\\w")!;
-const look = (ahead: boolean, is: boolean): Regex => ({ kind: "look", ahead, is, part: { kind: "set", set: WORD } });
-const BOUNDARY = choice(sequence(look(false, true), look(true, false)), sequence(look(false, false), look(true, true)));
-const NO_BOUNDARY = choice(
-  sequence(look(false, true), look(true, true)),
-  sequence(look(false, false), look(true, false)),
-);
+/** Of \w, which is found by trying all code points: not before a pattern needs it. */
+const look = (ahead: boolean, is: boolean): Regex => ({
+  ...{ kind: "look", ahead, is },
+  part: { kind: "set", set: classEscape("\\w")! },
+});
+const boundary = (): Regex =>
+  choice(sequence(look(false, true), look(true, false)), sequence(look(false, false), look(true, true)));
+const noBoundary = (): Regex =>
+  choice(sequence(look(false, true), look(true, true)), sequence(look(false, false), look(true, false)));
 
 /** Parses a pattern that RegExp has accepted. */
 class Parser {
@@ -172,8 +174,8 @@ class Parser {
     }
     if (this.#take("[")) return { kind: "set", set: this.#class() };
     if (this.#take("\\")) {
-      if (this.#take("b")) return BOUNDARY;
-      if (this.#take("B")) return NO_BOUNDARY;
+      if (this.#take("b")) return boundary();
+      if (this.#take("B")) return noBoundary();
       const found = this.#escape(false);
       return this.#set(typeof found === "number" ? charSet([found, found]) : found);
     }

@@ -70,6 +70,8 @@ export interface MatrixSource {
    * weight.
    */
   readRows(first: number, count: number, into: Float32Array): Promise<void>;
+  /** Says that its rows will soon be read. Present where a read takes a latency of its own. */
+  soon?(): void;
   /**
    * The format that the matrix is stored in, if kernels support it: loaded in that format, its
    * values are the file's.

@@ -32,6 +32,11 @@ export interface Files {
    * be asked for at once. Present where each would take a latency of its own.
    */
   soon?(names: readonly string[]): void;
+  /**
+   * Says that this file will soon be read from byte `offset` on. Present where a read takes a
+   * latency of its own.
+   */
+  ahead?(name: string, offset: number): void;
   /** Releases open handles. */
   close(): Promise<void>;
 }

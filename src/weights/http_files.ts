@@ -1,6 +1,7 @@
 // A folder of weights below a URL, read with few requests: small files whole, large ones by ranges.
 
 import { WeightsError } from "../errors.ts";
+import { Coming } from "./coming.ts";
 import type { Files, Opened } from "./files.ts";
 import { startsGguf } from "./gguf/container.ts";
 import { isGgufName } from "./gguf/split.ts";
@@ -65,7 +66,9 @@ class HttpFiles implements Files {
   readonly #small = new Map<string, Uint8Array | null>();
   /** Answers to what soon() asked for, unread. */
   readonly #ahead = new Map<string, Promise<Response>>();
-  readonly #joined = new JoinedReads((name, offset, length) => this.#range(name, offset, length));
+  readonly #joined = new JoinedReads(
+    (name, offset, length, failed) => new Coming(this.#range(name, offset, length), failed),
+  );
   /**
    * Whether any file existed. Some stores deny access to missing files; such a file then
    * counts as missing.
@@ -137,6 +140,15 @@ class HttpFiles implements Files {
     else await this.#joined.read(name, size, offset, into);
   }
 
+  ahead(name: string, offset: number): void {
+    void this.size(name).then(
+      (size) => {
+        if (size !== null && offset < size && !this.#closing.signal.aborted) this.#joined.ahead(name, size, offset);
+      },
+      () => {}, // thrown when the file is read
+    );
+  }
+
   async close(): Promise<void> {
     this.#closing.abort(new WeightsError(`${this.label}: closed`));
     this.#joined.clear();
@@ -186,7 +198,8 @@ class HttpFiles implements Files {
     );
   }
 
-  async #range(name: string, offset: number, length: number): Promise<Uint8Array> {
+  /** Exactly `length` bytes of a file. @throws WeightsError */
+  async *#range(name: string, offset: number, length: number): AsyncGenerator<Uint8Array, void> {
     const range = `bytes=${offset}-${offset + length - 1}`;
     const response = await this.#get(name, range);
     const all = response.status === 200 && offset === 0 && length === (await this.size(name));
@@ -198,10 +211,18 @@ class HttpFiles implements Files {
     const told = response.headers.get("content-range");
     if (told !== null && !told.startsWith(`bytes ${offset}-`))
       return refused(response, this.#unasked(name, told, range));
-    const bytes = await this.#body(name, response, length);
-    if (bytes?.length === length) return bytes;
-    const found = bytes ? `found ${bytes.length}` : "found more";
-    throw new WeightsError(`${this.#url(name)}: ${length} bytes expected at byte ${offset}, ${found}`);
+    const size = (found: number | string): WeightsError =>
+      new WeightsError(`${this.#url(name)}: ${length} bytes expected at byte ${offset}, found ${found}`);
+    // Bytes are used as they come: what is known to be damaged is refused before that.
+    const claimed = plainLength(response);
+    if (claimed !== null && claimed !== length) return refused(response, size(claimed));
+    let found = 0;
+    for await (const piece of this.#pieces(name, response)) {
+      found += piece.length;
+      if (found > length) throw size("more");
+      yield piece;
+    }
+    if (found < length) throw size(found);
   }
 
   async #get(name: string, range?: string, method?: "HEAD"): Promise<Response> {
@@ -219,31 +240,36 @@ class HttpFiles implements Files {
 
   /** The body of a response, or null if it has more than `limit` bytes, without reading on. */
   async #body(name: string, response: Response, limit: number): Promise<Uint8Array | null> {
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    for await (const piece of this.#pieces(name, response)) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > limit) return null;
+    }
+    if (pieces.length === 1) return pieces[0]!;
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const piece of pieces) {
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    return bytes;
+  }
+
+  /** The body of a response as it comes; who leaves early cancels it. */
+  async *#pieces(name: string, response: Response): AsyncGenerator<Uint8Array, void> {
+    const reader = response.body?.getReader();
+    let done = false;
     try {
-      if (!response.body) {
-        const bytes = new Uint8Array(await response.arrayBuffer());
-        return bytes.length > limit ? null : bytes;
-      }
-      const pieces: Uint8Array[] = [];
-      let length = 0;
-      const reader = response.body.getReader();
-      for (let next = await reader.read(); !next.done; next = await reader.read()) {
-        pieces.push(next.value);
-        length += next.value.length;
-        if (length <= limit) continue;
-        await reader.cancel().catch(() => {});
-        return null;
-      }
-      if (pieces.length === 1) return pieces[0]!;
-      const bytes = new Uint8Array(length);
-      let at = 0;
-      for (const piece of pieces) {
-        bytes.set(piece, at);
-        at += piece.length;
-      }
-      return bytes;
+      if (!reader) yield new Uint8Array(await response.arrayBuffer());
+      for (let next = await reader?.read(); next?.done === false; next = await reader!.read()) yield next.value;
+      done = true;
     } catch (error) {
+      done = true;
       throw this.#failed(name, error);
+    } finally {
+      if (!done) await reader?.cancel().catch(() => {});
     }
   }
 

@@ -127,6 +127,10 @@ class StoredMatrix implements MatrixSource {
       throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
   }
 
+  soon(): void {
+    this.#files.ahead?.(this.#file, this.#entry.begin + this.#start * BYTES[this.#dtype]);
+  }
+
   async readRows(first: number, count: number, into: Float32Array): Promise<void> {
     const size = count * this.cols;
     if (first < 0 || count < 0 || first + count > this.rows || into.length < size)

@@ -269,6 +269,7 @@ async function openWeights(path: string, platform: Platform, options: OpenOption
     const architecture = readArchitecture(folder.config, `${folder.label}/config.json`, options);
     // Checks names and shapes, which is quick, before a vocabulary is read.
     const sources = bindSources(architecture, folder.source);
+    sources.embed.soon?.(); // weights come while the vocabulary is read
     if (options.tokenizer !== undefined)
       other = await tokenizerFiles(await (platform.tokenizer ?? platform.files)(options.tokenizer));
     const files = other ?? folder.files;

@@ -10,6 +10,7 @@ import { open } from "../../src/browser.ts";
 import { TEMPLATE_FILES } from "../../src/chat/template_files.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { TOKENIZER_FILES } from "../../src/tokenizer/files.ts";
+import { Coming } from "../../src/weights/coming.ts";
 import { readBytes, readJson } from "../../src/weights/files.ts";
 import { FOLDER_FILES } from "../../src/weights/folder.ts";
 import { httpFiles } from "../../src/weights/http_files.ts";
@@ -90,6 +91,15 @@ async function serve(answer: Answer): Promise<{ url: string; asked: { name: stri
     server.close();
   });
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+}
+
+/** Bytes that come at once. */
+function all(bytes: Uint8Array): Coming {
+  return new Coming(
+    (async function* () {
+      yield bytes;
+    })(),
+  );
 }
 
 async function bytesAt(files: ReturnType<typeof httpFiles>, offset: number, length: number): Promise<Buffer> {
@@ -198,9 +208,9 @@ describe("requests for a folder below a URL", () => {
   it("go out ahead of a reader that goes on", async () => {
     const block = 8 * 2 ** 20;
     const asked: number[] = [];
-    const joined = new JoinedReads(async (_, offset, length) => {
+    const joined = new JoinedReads((_, offset, length) => {
       asked.push(offset / block);
-      return new Uint8Array(length);
+      return all(new Uint8Array(length));
     });
     const size = 5 * block - 7;
     const into = new Uint8Array(10);
@@ -216,11 +226,44 @@ describe("requests for a folder below a URL", () => {
     expect(asked.slice(5)).toEqual([3]); // nothing is known of who reads on there
   });
 
+  it("go out for the first weights while the vocabulary is read", async () => {
+    let weights = (): void => {};
+    const asked = new Promise<void>((resolve) => {
+      weights = resolve;
+    });
+    const { url } = await serve(async (request, response, name) => {
+      const path = inRepo(`models/tales/${name}`);
+      if (!existsSync(path)) return void response.writeHead(404).end();
+      const { range } = request.headers;
+      if (name.endsWith(".safetensors") && range !== "bytes=0-65535") weights();
+      if (name === "tokenizer.json") await asked; // for ever, if weights came after it
+      const { status, headers, body } = ranged(readFileSync(path), request);
+      response.writeHead(status, headers).end(body);
+    });
+    const model = await open(url, { backend: "cpu", threads: 1, weights: "q4", context: 64 });
+    await model.close();
+  });
+
+  it("are read before all that was asked for is there", async () => {
+    let finish = (): void => {};
+    const { url } = await serve((request, response, name) => {
+      const { status, headers, body } = ranged(FOLDER[name]!, request);
+      response.writeHead(status, headers).write(body.subarray(0, 100_000));
+      if (request.headers.range === "bytes=0-65535") response.end();
+      else finish = () => response.end(body.subarray(100_000));
+    });
+    const files = httpFiles(url);
+    expect((await bytesAt(files, 70_000, 9)).equals(LARGE.subarray(70_000, 70_009))).toBe(true);
+    const late = bytesAt(files, 99_998, 5); // its request is the first one's
+    finish();
+    expect((await late).equals(LARGE.subarray(99_998, 100_003))).toBe(true);
+  });
+
   it("are not joined for long where what lies between is not used", async () => {
     let fetched = 0;
-    const joined = new JoinedReads(async (_, __, length) => {
+    const joined = new JoinedReads((_, __, length) => {
       fetched += length;
-      return new Uint8Array(length);
+      return all(new Uint8Array(length));
     });
     const into = new Uint8Array(10);
     for (let i = 0; i < 500; i++) await joined.read("huge.bin", 1e10, ((i * 7919) % 1000) * 10_000_000 + 3, into);

@@ -50,13 +50,28 @@ export const HALF_TO_FLOAT: Float32Array = (() => {
   return table;
 })();
 
-/** f16 bits [n] -> f32 [n]. */
-export function halfToFloats(from: Uint16Array, into: Float32Array): void {
-  for (let i = 0; i < from.length; i++) into[i] = HALF_TO_FLOAT[from[i]!]!;
+/** f16 bits [n] -> f32 [n]. Returns whether all are finite numbers. */
+export function halfToFloats(from: Uint16Array, into: Float32Array): boolean {
+  let carry = 0; // only from an exponent of all ones, here and below
+  for (let i = 0; i < from.length; i++) {
+    const half = from[i]!;
+    carry |= (half & 0x7c00) + 0x0400;
+    into[i] = HALF_TO_FLOAT[half]!;
+  }
+  return (carry & 0x8000) === 0;
 }
 
-/** bfloat16 bits [n] -> f32 [n]: the upper half of the f32 pattern. */
-export function bfloatToFloats(from: Uint16Array, into: Float32Array): void {
+/**
+ * bfloat16 bits [n] -> f32 [n]: the upper half of the f32 pattern. Returns whether all are finite
+ * numbers.
+ */
+export function bfloatToFloats(from: Uint16Array, into: Float32Array): boolean {
   const bits = new Uint32Array(into.buffer, into.byteOffset, from.length);
-  for (let i = 0; i < from.length; i++) bits[i] = from[i]! << 16;
+  let carry = 0;
+  for (let i = 0; i < from.length; i++) {
+    const half = from[i]!;
+    carry |= (half & 0x7f80) + 0x0080;
+    bits[i] = half << 16;
+  }
+  return (carry & 0x8000) === 0;
 }

@@ -21,7 +21,7 @@ const PATIENCE = 8 * BLOCK;
 const TURN_MS = 5;
 
 /** Asks for bytes of a file; `failed` is called if not exactly so many come. */
-export type Fetch = (name: string, offset: number, length: number, failed: () => void) => Coming;
+type Fetch = (name: string, offset: number, length: number, failed: () => void) => Coming;
 
 export class JoinedReads {
   readonly #fetch: Fetch;

@@ -152,8 +152,7 @@ class StoredMatrix implements MatrixSource {
     await this.#files.read(this.#file, this.#entry.begin + index * BYTES[this.#dtype], raw);
     if (this.#dtype !== "F32") {
       const from = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
-      if (this.#dtype === "F16") halfToFloats(from, into);
-      else bfloatToFloats(from, into);
+      if ((this.#dtype === "F16" ? halfToFloats : bfloatToFloats)(from, into)) return;
     }
     const { shape, begin } = this.#entry;
     checkFinite(into, index, {

@@ -1,7 +1,7 @@
 // open(): the one place that joins a weights source, a backend and a model. Differences between
 // Node and browsers (files, the GPU object, the size of memory) come in as a Platform.
 
-import { createCpuOps, panelWorker } from "../backend/cpu/cpu.ts";
+import { createCpuOps, panelWorker, startCpu } from "../backend/cpu/cpu.ts";
 import type { PoolWorker } from "../backend/cpu/pool.ts";
 import type { Ops } from "../backend/ops.ts";
 import type { TuningStore } from "../backend/webgpu/tuning/autotune.ts";
@@ -85,7 +85,12 @@ export async function openModel(
   const started = performance.now();
   options.signal?.throwIfAborted();
   checkOptions(options);
-  const input = isSynthetic(where) ? openSynthetic(where, options) : await openWeights(where, platform, options);
+  // Threads start and kernels are compiled while files are looked at.
+  const cpu = usesNoGpu(options, platform) ? startCpu(cpuOptions(options, platform)) : null;
+  const input = await openInput(where, options, platform).catch(async (error) => {
+    await cpu?.close();
+    throw error;
+  });
   let gpu: PlatformGpu | null = null;
   let ops: Ops | null = null;
   let residency: Residency | null = null;
@@ -95,7 +100,7 @@ export async function openModel(
     checkStored(where, architecture, options);
     const sources = await settleSources(input.sources);
     if (draft) checkDraft(draft, { label: where, vocab: architecture.vocab, tokenizer }, architecture);
-    gpu = options.backend === "cpu" ? null : await chooseGpu(options, platform);
+    gpu = await chooseGpu(options, platform);
     const opening = planOpening(architecture, sources, options, gpu, platform.ram);
     const { context, chunk, kvPrecision, formats, plan } = opening;
     const chosen = formats(plan.weights);
@@ -121,6 +126,7 @@ export async function openModel(
         maxTokens: chunk,
         deviceName: platform.cpuName,
         ...cpuOptions(options, platform),
+        started: cpu,
       }));
     ops = backend;
     if (plan.tiers) {
@@ -204,7 +210,7 @@ export async function openModel(
   } catch (error) {
     await panels?.close();
     await residency?.close();
-    ops?.close();
+    await (ops ?? cpu)?.close();
     await gpu?.release();
     await input.close();
     throw error;
@@ -238,6 +244,10 @@ interface Input {
   readonly stops: readonly string[];
   readonly sampling: SamplingOptions;
   close(): Promise<void>;
+}
+
+async function openInput(where: string, options: OpenOptions, platform: Platform): Promise<Input> {
+  return isSynthetic(where) ? openSynthetic(where, options) : openWeights(where, platform, options);
 }
 
 function openSynthetic(url: string, options: OpenOptions): Input {
@@ -308,8 +318,12 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
+function usesNoGpu({ backend }: OpenOptions, { mayHaveGpu }: Platform): boolean {
+  return backend === "cpu" || (backend !== "webgpu" && !mayHaveGpu);
+}
+
 export async function chooseGpu(options: OpenOptions, platform: Platform): Promise<PlatformGpu | null> {
-  if (options.backend !== "webgpu" && !platform.mayHaveGpu) return null;
+  if (usesNoGpu(options, platform)) return null;
   const gpu = await platform.gpu(options.adapter);
   if (options.backend === "webgpu" && gpu === null) {
     throw new DeviceError(

@@ -89,7 +89,6 @@ export async function shareBudget(options: OpenOptions, platform: Platform): Pro
 }
 
 async function whatComputes(options: OpenOptions, platform: Platform): Promise<Computes> {
-  if (options.backend === "cpu") return null;
   const gpu = await chooseGpu(options, platform);
   if (gpu === null) return null;
   await gpu.release();

@@ -92,6 +92,7 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
     identity: (where) => where,
   };
   void removeLeftSpills();
+  import("../chat/conventions.ts").catch(() => {}); // so that it is there when it is needed
   const other = tokenizer !== undefined && { tokenizer: typeof tokenizer === "string" ? tokenizer : "picked files" };
   return openWithDraft(label, { ...options, ...other }, platform);
 }

@@ -66,6 +66,18 @@ describe("f16", () => {
     halfToFloats(Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001), out);
     expect(out).toEqual(Float32Array.of(1, -2, 65504, 2 ** -24));
   });
+
+  it.each([
+    ["f16", halfToFloats, 0x7c00],
+    ["bf16", bfloatToFloats, 0x7f80],
+  ] as const)("is found not finite where one of many is: %s", (_, convert, infinity) => {
+    const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
+    const finite = all.filter((bits) => (bits & infinity) !== infinity);
+    expect(convert(finite, new Float32Array(65536))).toBe(true);
+    for (const bad of [infinity, infinity | 0x8000, infinity | 1, 0xffff])
+      for (const at of [0, 700, finite.length - 1])
+        expect(convert(finite.with(at, bad), new Float32Array(65536))).toBe(false);
+  });
 });
 
 describe("bf16", () => {

@@ -41,6 +41,34 @@ export interface CpuOptions {
   readonly observer?: Observer;
   /** Limits of each WebAssembly memory, for tests. */
   readonly limits?: Partial<HeapLimits>;
+  /** What startCpu() has started for these options; it then belongs to the backend. */
+  readonly started?: StartedCpu | null;
+}
+
+type ThreadOptions = Pick<CpuOptions, "threads" | "startWorker" | "fewerThreads">;
+
+/** Threads, a memory and kernels of a backend that is not there yet. */
+export interface StartedCpu {
+  readonly parts: ReturnType<typeof start>;
+  /** Ends the threads where no backend has taken them. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts what the backend needs whatever it will compute, while its model's files are looked at;
+ * null where that is nothing.
+ */
+export function startCpu({ threads = 1, startWorker, fewerThreads }: ThreadOptions): StartedCpu | null {
+  const [instructions] = instructionSets();
+  if (instructions === undefined) return null;
+  const parts = start(instructions, threads, startWorker, fewerThreads);
+  parts.catch(() => {}); // thrown by createCpuOps()
+  const close = async (): Promise<void> => {
+    const made = await parts.catch(() => null);
+    made?.pool.close();
+    made?.home.close();
+  };
+  return { parts, close };
 }
 
 /**
@@ -56,7 +84,8 @@ export async function createCpuOps(options: CpuOptions): Promise<Ops> {
     throw new RequestError(
       `instructions: ${instructions} does not run here; there are ${[...present, "plain"].join(", ")}`,
     );
-  const { modules, home, pool } = await start(instructions, threads, startWorker, options.fewerThreads);
+  const { modules, home, pool } =
+    (await options.started?.parts) ?? (await start(instructions, threads, startWorker, options.fewerThreads));
   return createSimdOps({ maxTokens, deviceName, instructions, activations, modules, home, pool, limits, observer });
 }
 
@@ -108,7 +137,7 @@ export async function createCpuExpertClasses(
  * Packs weights into panels and records, without a model. @throws DeviceError without WebAssembly
  * SIMD, MemoryError
  */
-export async function createPacker(options: Pick<CpuOptions, "threads" | "startWorker" | "fewerThreads">) {
+export async function createPacker(options: ThreadOptions) {
   const { threads = 1, startWorker, fewerThreads } = options;
   const [instructions] = instructionSets();
   if (instructions === undefined)

@@ -19,6 +19,8 @@ import { Utf8Decoder } from "./utf8.ts";
 
 const NOTHING = new Uint8Array(0);
 const SPACE = 0x20;
+/** Most bytes of a UTF-8 character that is not complete. */
+const OPEN_BYTES = 3;
 
 export function createTokenizer(spec: TokenizerSpec): Tokenizer {
   return new BpeTokenizer(spec);
@@ -117,8 +119,25 @@ class BpeTokenizer implements Tokenizer {
       }
       return utf8.push(bytes);
     };
-    for (const id of options.prompt ?? []) push(id);
+    const prompt = options.prompt ?? [];
+    for (const id of prompt) checkId(id);
+    // Of a prompt only its beginning counts, and its last bytes, which may begin a character.
+    const tail = this.#tail(prompt);
+    for (let i = 0; i < tail && atStart; i++) push(prompt[i]!);
+    utf8.end();
+    for (let i = tail; i < prompt.length; i++) push(prompt[i]!);
     return { push, end: () => utf8.end() };
+  }
+
+  /** Where the last three bytes of a text begin, or those after its last control token. */
+  #tail(ids: readonly number[]): number {
+    let at = ids.length;
+    for (let bytes = 0; at > 0 && bytes < OPEN_BYTES; at--) {
+      const id = ids[at - 1]!;
+      if (this.isSpecial(id)) break;
+      bytes += this.tokenBytes(id).length;
+    }
+    return at;
   }
 
   idToPiece(id: number): string | null {

@@ -44,12 +44,12 @@ describe.each(tokenizers)("%s", (_, tokenizer) => {
 
   it("streams what follows a prompt", () => {
     fc.assert(
-      fc.property(ids, ids, (prompt, ids) => {
-        const before = tokenizer.stream();
+      fc.property(ids, ids, options, (prompt, ids, options) => {
+        const before = tokenizer.stream(options);
         const known = prompt.map((id) => before.push(id)).join("");
-        const stream = tokenizer.stream({ prompt });
+        const stream = tokenizer.stream({ ...options, prompt });
         const text = ids.map((id) => stream.push(id)).join("") + stream.end();
-        expect(known + text).toBe(tokenizer.decode([...prompt, ...ids]));
+        expect(known + text).toBe(tokenizer.decode([...prompt, ...ids], options));
       }),
     );
   });

@@ -59,6 +59,8 @@ export const PAGES = 10; // size of the heap's memory
 export const MODULE = 11; // number of the module that the kernel is in
 /** Nonzero: the next job comes when something was read, so workers should not wait awake. */
 export const READING = 12;
+/** Nonzero: pieces are taken from the last to the first. */
+export const BACKWARD = 13;
 
 /** The most arguments of a kernel after its range and thread: as many as takePiece() spells out. */
 export const MAX_ARGS = 19;
@@ -84,8 +86,9 @@ export function takePieces(control: Control, kernels: Kernels, thread: number): 
 export function takePiece({ state, args: a }: Control, kernels: Kernels, thread: number): boolean {
   const units = state[UNITS]!;
   const piece = state[PIECE]!;
-  const from = Atomics.add(state, NEXT, piece);
-  if (from >= units) return false;
+  const next = Atomics.add(state, NEXT, piece);
+  if (next >= units) return false;
+  const from = state[BACKWARD] === 0 ? next : piece * (Math.ceil(units / piece) - 1) - next;
   const to = Math.min(units, from + piece);
   const kernel = kernels[JOBS[state[KERNEL]!]!]!;
   // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does

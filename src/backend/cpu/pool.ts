@@ -3,6 +3,7 @@
 import { DeviceError } from "../../errors.ts";
 import {
   ACTIVE,
+  BACKWARD,
   type Control,
   controlOf,
   FAILED,
@@ -12,7 +13,6 @@ import {
   type Job,
   KERNEL,
   MAIL,
-  MAX_ARGS,
   MODULE,
   NEXT,
   PAGES,
@@ -217,7 +217,10 @@ export class Pool {
     state[UNITS] = units;
     state[PIECE] = piece;
     state[READING] = job === "split" ? 1 : 0;
-    for (let i = 0; i < MAX_ARGS; i++) control.args[i] = args[i] ?? 0;
+    // A prompt's last tokens see the most positions: what takes longest is begun first, so that no
+    // thread waits for it at the end.
+    state[BACKWARD] = job === "attention" ? 1 : 0;
+    control.args.set(args); // kernels ignore what an earlier job has left behind them
     Atomics.store(state, NEXT, 0);
     Atomics.add(state, JOB, 1);
     if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, JOB);
@@ -240,7 +243,7 @@ export class Pool {
 
   /** Waits until no worker holds the closed job. */
   #join(state: Int32Array): void {
-    for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(state, ACTIVE) === 0) return;
+    if (spin(state)) return;
     for (let waited = 0; waited < this.#patienceMs; ) {
       const active = Atomics.load(state, ACTIVE);
       if (active === 0) return;
@@ -265,6 +268,12 @@ export class Pool {
     for (const worker of this.#workers) worker.stop();
     this.#workers.length = 0;
   }
+}
+
+/** Looks at ACTIVE until it is 0; false if that takes too long. By itself: it is hot at once. */
+function spin(state: Int32Array): boolean {
+  for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(state, ACTIVE) === 0) return true;
+  return false;
 }
 
 /**

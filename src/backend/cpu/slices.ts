@@ -117,7 +117,7 @@ export class Slices {
 
   /**
    * Like pool.run(), with `macs` multiply-adds a unit; yields between slices while
-   * other threads continue.
+   * other threads continue. What is one slice even for one thread is not divided.
    */
   *run(
     job: Job,
@@ -131,9 +131,17 @@ export class Slices {
       this.#pool.run(job, bound, units, grain, ...args);
       return;
     }
-    // the first argument of a product is its arithmetic
-    const kind = `${job} ${bound.module} ${args[0]}`;
-    const rate = this.#rates.get(kind) ?? SLOW;
+    // the first argument of a product is its arithmetic; units of more work mostly have more rows,
+    // which a weight is read once for
+    const kind = `${job} ${bound.module} ${args[0]} ${Math.clz32(macs)}`;
+    const known = this.#rates.get(kind);
+    if (known !== undefined && units * macs <= SLICE_MS * known) {
+      const began = performance.now();
+      this.#pool.run(job, bound, units, grain, ...args);
+      if (performance.now() - began > DUE_MS) this.#rates.delete(kind); // measure it again
+      return;
+    }
+    const rate = known ?? SLOW;
     const most = grain * Math.max(1, Math.floor((SLICE_MS * rate) / (macs * grain)));
     const piece = Math.min(most, this.#pool.piece(units, grain));
     let quickest = Number.POSITIVE_INFINITY; // a piece may be interrupted by other programs

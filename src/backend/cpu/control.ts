@@ -62,7 +62,7 @@ export const READING = 12;
 /** Nonzero: pieces are taken from the last to the first. */
 export const BACKWARD = 13;
 
-/** The most arguments of a kernel after its range and thread: as many as takePiece() spells out. */
+/** Most arguments of a kernel after its range and thread: as many as takePieces() spells out. */
 export const MAX_ARGS = 19;
 
 export interface Control {
@@ -77,23 +77,28 @@ export function controlOf(buffer = new SharedArrayBuffer(4 * INTS + 8 * MAX_ARGS
   return { buffer, state: new Int32Array(buffer, 0, INTS), args: new Float64Array(buffer, 4 * INTS, MAX_ARGS) };
 }
 
-/** Takes pieces of the open job until none is left. */
-export function takePieces(control: Control, kernels: Kernels, thread: number): void {
-  while (takePiece(control, kernels, thread));
-}
-
-/** Takes a piece of the open job; false if none is left. */
-export function takePiece({ state, args: a }: Control, kernels: Kernels, thread: number): boolean {
+/**
+ * Takes pieces of the open job, at most so many; false if none is left. The only function that
+ * calls kernels on threads: each thread's engine compiles it once.
+ */
+export function takePieces(
+  { state, args: a }: Control,
+  kernels: Kernels,
+  thread: number,
+  most = Number.POSITIVE_INFINITY,
+): boolean {
   const units = state[UNITS]!;
   const piece = state[PIECE]!;
-  const next = Atomics.add(state, NEXT, piece);
-  if (next >= units) return false;
-  const from = state[BACKWARD] === 0 ? next : piece * (Math.ceil(units / piece) - 1) - next;
-  const to = Math.min(units, from + piece);
+  const last = state[BACKWARD] === 0 ? -1 : piece * (Math.ceil(units / piece) - 1);
   const kernel = kernels[JOBS[state[KERNEL]!]!]!;
-  // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does
-  // not have are ignored.
-  // biome-ignore format: MAX_ARGS arguments
-  kernel(from, to, thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!, a[17]!, a[18]!);
+  for (let taken = 0; taken < most; taken++) {
+    const next = Atomics.add(state, NEXT, piece);
+    if (next >= units) return false;
+    const from = last < 0 ? next : last - next;
+    // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does
+    // not have are ignored.
+    // biome-ignore format: MAX_ARGS arguments
+    kernel(from, Math.min(units, from + piece), thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!, a[17]!, a[18]!);
+  }
   return true;
 }

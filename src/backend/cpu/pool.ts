@@ -19,7 +19,6 @@ import {
   PIECE,
   READING,
   SLEEPERS,
-  takePiece,
   takePieces,
   UNITS,
 } from "./control.ts";
@@ -188,7 +187,7 @@ export class Pool {
       }
     };
     try {
-      while (open && takePiece(control, bound.kernels, 0)) yield;
+      while (open && takePieces(control, bound.kernels, 0, 1)) yield;
     } finally {
       if (open) Atomics.store(control.state, NEXT, units);
       end();

@@ -63,7 +63,7 @@ export const READING = 12;
 export const BACKWARD = 13;
 
 /** Most arguments of a kernel after its range and thread: as many as takePieces() spells out. */
-export const MAX_ARGS = 19;
+const MAX_ARGS = 19;
 
 export interface Control {
   readonly buffer: SharedArrayBuffer;

@@ -1,5 +1,5 @@
 // Experts to the slots that hold their weights: slot = table[id], share = weight where there is a
-// slot, else 0
+// slot, else 0, or with ADD what it was
 //
 //   ids [T K] u32   weights [T K] f32   table [.., E] u32: slots, 0xffffffff for none
 //   ->   slots [T K] u32   shares [T K] f32
@@ -7,6 +7,8 @@
 // grid ceil(T * K / 64): an invocation places one choice.
 #import "lib/step.wgsl"
 #import "lib/grid.wgsl"
+
+override ADD: u32;
 
 struct Params {
   K: u32,
@@ -33,5 +35,9 @@ fn main(
   }
   let slot = table[p.first + ids[i]];
   slots[i] = slot;
-  shares[i] = select(weights[i], 0, slot == 0xffffffff);
+  if (slot != 0xffffffff) {
+    shares[i] = weights[i];
+  } else if (ADD == 0) {
+    shares[i] = 0;
+  }
 }

@@ -20,23 +20,26 @@ describe.skipIf(noAdapter)(`place${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
     afterAll(() => bench?.close());
 
     it.each([
-      { what: "one token", T: 1, K: 2, layer: 0, own: [NO, 3, 0, NO] },
-      { what: "the second layer of two", T: 37, K: 3, layer: 1, own: [2, NO, 1, 0, NO] },
-      { what: "none in slots", T: 3, K: 1, layer: 2, own: [NO, NO] },
-      { what: "all in slots", T: 130, K: 2, layer: 0, own: [1, 0, 2] },
-    ])("$what: T $T, K $K", async ({ T, K, layer, own }) => {
+      { what: "one token", T: 1, K: 2, layer: 0, own: [NO, 3, 0, NO], ADD: 0 },
+      { what: "the second layer of two", T: 37, K: 3, layer: 1, own: [2, NO, 1, 0, NO], ADD: 0 },
+      { what: "beside those of a pass before", T: 37, K: 3, layer: 1, own: [2, NO, 1, 0, NO], ADD: 1 },
+      { what: "none in slots", T: 3, K: 1, layer: 2, own: [NO, NO], ADD: 0 },
+      { what: "all in slots", T: 130, K: 2, layer: 0, own: [1, 0, 2], ADD: 1 },
+    ])("$what: T $T, K $K", async ({ T, K, layer, own, ADD }) => {
       const E = own.length;
       const next = generator(T);
       const ids = Uint32Array.from({ length: T * K }, () => Math.floor(next() * E));
       const weights = new Float32Array(uniform(T * K, 2));
       const table = new Uint32Array(3 * E).fill(77);
       table.set(own, layer * E);
-      const [slots, shares] = [new Uint32Array(T * K), new Float32Array(T * K)];
+      const before = new Float32Array(uniform(T * K, 3));
+      const [slots, shares] = [new Uint32Array(T * K), before.slice()];
       const count = new Uint32Array(4).fill(T);
       const params = { K, first: layer * E };
-      await bench.run({ name: "place", n: T, params, buffers: { count, ids, weights, table, slots, shares } });
-      const want = { slots: new Uint32Array(T * K), shares: new Float32Array(T * K) };
-      place(ids, weights, Uint32Array.from(own), want.slots, want.shares);
+      const buffers = { count, ids, weights, table, slots, shares };
+      await bench.run({ name: "place", n: T, params, overrides: { ADD }, buffers });
+      const want = { slots: new Uint32Array(T * K), shares: before.slice() };
+      place(ids, weights, Uint32Array.from(own), want.slots, want.shares, ADD === 1);
       expect([...slots]).toEqual([...want.slots]);
       expect([...shares]).toEqual([...want.shares]);
     });

@@ -220,7 +220,7 @@ export const TABLE = {
       shares: "write",
     },
     params: ["K", "first"],
-    overrides: [],
+    overrides: ["ADD"],
     grid: (n, o) => per64(n * o.K!),
     cost: (n, o) => moves(5 * n * o.K!),
   },

@@ -7,7 +7,7 @@ import type { Buffer } from "../device/device.ts";
 import type { Arithmetic } from "../dispatch/shader.ts";
 import { FEW, type FewShape, fewCalls } from "../tuning/few.ts";
 import { type MatvecInput, matvecCalls } from "../tuning/matvec.ts";
-import { rowsPerExpert } from "../tuning/rows.ts";
+import { type Form, rowsPerExpert } from "../tuning/rows.ts";
 import { ROUNDED, type Tile, tileCalls } from "../tuning/tiles.ts";
 import type { GpuExperts, GpuMatrix, GpuOrder, PackedWeights } from "../weights/space.ts";
 import { type KernelRule, kernelRule, type RuleHalf } from "./expert_rule.ts";
@@ -35,6 +35,8 @@ interface MoeOf {
   readonly rule: KernelRule;
   /** Where the experts' weights start. */
   readonly at: number;
+  /** Experts that the tokens choose from, which the form follows from. */
+  readonly among: number;
 }
 
 export class Products {
@@ -136,14 +138,20 @@ export class Products {
    * Encodes the experts' FFN but for its last product. The function that is returned encodes that:
    * into y, or with `add` to what is there. Inputs of n tokens, ids and weights [n, K].
    * @param of `names`: of scratch buffers, which that last product reads; two of them may wait
-   * `chosen`: the ids of the experts, where `ids` are of slots; `at`: where the weights start
+   * `chosen`: the ids of the experts, where `ids` are of slots, and `among` how many there are;
+   * `at`: where the weights start
    */
   moe(
     inputs: ExpertInputs,
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    { names = "expert", chosen = ids, at = 0 }: Partial<Omit<MoeOf, "rule">> & { readonly chosen?: GpuTensor } = {},
+    {
+      names = "expert",
+      chosen = ids,
+      at = 0,
+      among = experts.count,
+    }: Partial<Omit<MoeOf, "rule">> & { readonly chosen?: GpuTensor } = {},
   ): (y: Buffer, stride: number, add: boolean) => void {
     const { x } = inputs;
     const [n, width] = x.shape;
@@ -151,11 +159,16 @@ export class Products {
       throw new RequestError(
         `moe: rows [${x.shape}] and routes [${ids.shape}] for experts of hidden size ${experts.hidden}`,
       );
-    const form = this.#context.tuning.expertForm(n, ids.shape[1], experts.count);
+    const form = this.expertForm(n, ids.shape[1], among);
     const rule = kernelRule(experts, chosen);
     return form === "vec"
-      ? this.#moeVec(inputs, ids, weights, experts, { names, rule, at })
-      : this.#moeGrouped(form, inputs, ids, weights, experts, { names, rule, at });
+      ? this.#moeVec(inputs, ids, weights, experts, { names, rule, at, among })
+      : this.#moeGrouped(form, inputs, ids, weights, experts, { names, rule, at, among });
+  }
+
+  /** How experts are multiplied, if n tokens choose K of E. */
+  expertForm(n: number, K: number, E: number): Form {
+    return this.#context.tuning.expertForm(n, K, E);
   }
 
   // Rows of their own for each of n K assignments are those of n K tokens with one expert each.
@@ -210,13 +223,13 @@ export class Products {
     ids: GpuTensor,
     weights: GpuTensor,
     experts: GpuExperts,
-    { names, rule, at: weights_at }: MoeOf,
+    { names, rule, at: weights_at, among }: MoeOf,
   ) {
     const { plans, scratch, step, encoder } = this.#context;
     const { count: E, hidden: D, intermediate: F, w13: up, w2: down } = experts;
     const [n, K] = ids.shape;
     const count = step.counts[ids.rows];
-    const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, E));
+    const { upInput, downInput, calls } = this.#grouped(form, up, down, rowsPerExpert(n, K, among));
     // The kernels for a few rows round what they make; after tiles that is a dispatch of its own.
     const rounds = form !== "tile" && downInput === "int8";
     const stride = rounds ? ROUNDED.int8.words(down.groups) : padded(F);
@@ -257,12 +270,12 @@ export class Products {
       ]);
   }
 
-  /** Rows of an expert that each of its weights is read for at once, if n tokens choose K. */
-  tokensAtOnce(n: number, K: number, { count, w13 }: GpuExperts): number {
+  /** Rows of an expert that each of its weights is read for at once, if n tokens choose K of E. */
+  tokensAtOnce(n: number, K: number, E: number, { w13 }: GpuExperts): number {
     const { tuning } = this.#context;
-    const form = tuning.expertForm(n, K, count);
+    const form = tuning.expertForm(n, K, E);
     if (form === "vec") return 1;
-    const rows = rowsPerExpert(n, K, count);
+    const rows = rowsPerExpert(n, K, E);
     return form === "tile"
       ? tuning.tileFor(w13.format, "experts", rows).tokens
       : FEW[tuning.forms.alone ? "alone" : form].tokens;

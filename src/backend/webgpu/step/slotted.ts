@@ -4,6 +4,11 @@
 // One submit holds all that was encoded and copies of the routes and of the experts' rows, a second
 // one the experts in slots: the device is at those while the first one's copies travel. What is
 // added later is in submits of its own.
+//
+// Where experts are multiplied by the rows of each (products.ts), every pass puts what its experts
+// make beside what the others do, and a token's choices are added up behind the last pass, in their
+// order: so the sums do not depend on which experts were in slots. Row by row each pass adds its
+// own to what is there.
 
 import { RequestError } from "../../../errors.ts";
 import type { DeviceMoe } from "../../experts.ts";
@@ -40,6 +45,29 @@ interface Routed {
   readonly weights: GpuTensor;
 }
 
+/** The slots [n, K] of a pass's experts, and the weights [n, K] of those that have had a pass. */
+interface Placed {
+  readonly slots: GpuTensor;
+  readonly shares: GpuTensor;
+}
+
+/** What a layer's passes have in common. */
+interface Layer extends Placed {
+  readonly routed: Routed;
+  readonly inputs: ExpertInputs;
+  readonly y: GpuTensor;
+  /** Whether the choices are added up behind the last pass. */
+  readonly later: boolean;
+  /** E. */
+  readonly count: number;
+}
+
+interface Pass {
+  readonly commands: readonly Command[];
+  /** Adds the choices up, where that is left. */
+  readonly sum: () => void;
+}
+
 export class SlottedMoe {
   readonly #context: SlottedContext;
 
@@ -66,12 +94,19 @@ export class SlottedMoe {
     const before = encoder.take();
     const inSlots = { ...slots.ofLayer(layer), rule };
     const inTransit = { ...slots.inTransit, rule };
-    const hits = this.#pass(routed, inputs, inSlots, slots.table, layer * experts.count, y, false);
-    const transit = this.#pass(routed, inputs, inTransit, slots.addedTable, 0, y, true);
-    const own = this.#pass(routed, inputs, inSlots, slots.addedTable, 0, y, true);
+    const { count } = experts;
+    const of: Layer = {
+      slots: scratch.list("slots", n, K, x.rows, "u32"),
+      shares: scratch.list("shares", n, K, x.rows, "f32"),
+      ...{ routed, inputs, y, count, later: products.expertForm(n, K, count) !== "vec" },
+    };
+    const { commands: hits, sum } = this.#pass(of, inSlots, slots.table, layer * count, false);
+    const { commands: transit } = this.#pass(of, inTransit, slots.addedTable, 0, true);
+    const { commands: own } = this.#pass(of, inSlots, slots.addedTable, 0, true);
     const rows = scratch.storage("experts of the host", n, y.stride, x.rows);
-    const host = this.#sum(y, rows);
-    await encoder.compiled([...before, ...hits, ...transit, ...own, ...host]);
+    const added = encoder.collect(sum);
+    const host = encoder.collect(() => addRows(this.#context, y, rows));
+    await encoder.compiled([...before, ...hits, ...transit, ...own, ...added, ...host]);
 
     signal?.throwIfAborted();
     const preparing = scheduler.prepare(layer);
@@ -86,7 +121,7 @@ export class SlottedMoe {
     const chosen = idWords!;
     encoder.weigh(
       hits,
-      this.#share(chosen, n, inSlots, (expert) => slotOf[expert]! < slots.slots),
+      this.#share(chosen, of, inSlots, (expert) => slotOf[expert]! < slots.slots),
     );
     signal?.throwIfAborted();
 
@@ -102,7 +137,7 @@ export class SlottedMoe {
       encoder.submit(pass);
       encoder.weigh(
         pass,
-        this.#share(chosen, n, kind === "own" ? inSlots : slots.inTransit, (expert) => places.has(expert)),
+        this.#share(chosen, of, kind === "own" ? inSlots : slots.inTransit, (expert) => places.has(expert)),
       );
     };
     const moe: DeviceMoe = {
@@ -123,7 +158,6 @@ export class SlottedMoe {
           );
         hosted = true;
         writeRows(device, rows, sums, hidden, y.stride);
-        encoder.submit(host);
       },
     };
     try {
@@ -131,50 +165,48 @@ export class SlottedMoe {
     } finally {
       open = false;
     }
+    for (const { call, n } of hosted ? [...added, ...host] : added) encoder.dispatch(call, n);
     return y;
   }
 
-  /** Those of the experts that `table` has, from `first` on: y = or y += their outputs. */
-  #pass(
-    { x, ids, weights }: Routed,
-    inputs: ExpertInputs,
-    experts: GpuExperts,
-    table: Buffer,
-    first: number,
-    y: GpuTensor,
-    add: boolean,
-  ): readonly Command[] {
-    const { encoder, plans, scratch, step, products } = this.#context;
+  /** Those of the experts that `table` has, from `first` on; `add`: beside those of earlier passes. */
+  #pass(of: Layer, experts: GpuExperts, table: Buffer, first: number, add: boolean): Pass {
+    const { encoder, plans, step, products } = this.#context;
+    const { slots, shares, routed, inputs, y, later, count: among } = of;
+    const { x, ids, weights } = routed;
     const [n, K] = ids.shape;
-    return encoder.collect(() => {
-      const slots = scratch.list("slots", n, K, x.rows, "u32");
-      const shares = scratch.list("shares", n, K, x.rows, "f32");
+    const ADD = Number(add && later);
+    let sum = (): void => {};
+    const commands = encoder.collect(() => {
       const buffers = { ids: ids.buffer, weights: weights.buffer, table, slots: slots.buffer, shares: shares.buffer };
       const key = Object.values(buffers).map(({ id }) => id);
-      plans.run(`place ${key} ${first}`, n, () => [
-        encoder.call("place", { params: { K, first }, buffers: { count: step.counts[x.rows], ...buffers } }),
+      plans.run(`place ${key} ${first} ${ADD}`, n, () => [
+        encoder.call("place", {
+          params: { K, first },
+          overrides: { ADD },
+          buffers: { count: step.counts[x.rows], ...buffers },
+        }),
       ]);
-      products.moe(inputs, slots, shares, experts, { chosen: ids })(y.buffer, y.stride, add);
+      const finish = products.moe(inputs, slots, shares, experts, { chosen: ids, among });
+      if (later) sum = () => finish(y.buffer, y.stride, false);
+      else finish(y.buffer, y.stride, add);
     });
+    return { commands, sum };
   }
 
   /**
    * The part of the weights that a pass over `experts` would read if tokens went to them alike
    * (KernelLine.weights) and does read.
    */
-  #share(ids: Uint32Array, n: number, experts: GpuExperts, has: (expert: number) => boolean): number {
-    const tokens = this.#context.products.tokensAtOnce(n, ids.length / n, experts);
+  #share(ids: Uint32Array, of: Layer, experts: GpuExperts, has: (expert: number) => boolean): number {
+    const [n, K] = of.slots.shape;
+    const tokens = this.#context.products.tokensAtOnce(n, K, of.count, experts);
     const rows = new Map<number, number>();
     for (const expert of ids) if (has(expert)) rows.set(expert, (rows.get(expert) ?? 0) + 1);
     let read = 0;
     for (const count of rows.values()) read += Math.ceil(count / tokens);
     if (tokens === 1) return read / ids.length;
     return read / (experts.count * expertPasses(ids.length, { E: experts.count, tokens }));
-  }
-
-  /** y += rows of y's shape. */
-  #sum(y: GpuTensor, rows: Buffer): readonly Command[] {
-    return this.#context.encoder.collect(() => addRows(this.#context, y, rows));
   }
 }
 

@@ -110,9 +110,8 @@ export class Verbs implements WebGpuOps {
     this.#onClose = options.onClose;
   }
 
-  /** None with experts in slots: what is added up first follows from which are there. */
   get rowsAgree(): number {
-    return this.#slots.length > 0 ? 0 : this.tuning.agree;
+    return this.tuning.agree;
   }
 
   get device(): GPUDevice {

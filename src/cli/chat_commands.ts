@@ -114,7 +114,7 @@ function help(): string {
 }
 
 function stats({ model, chat, conversation, last }: Talk): string {
-  const { backend, weights, kv, memory, experts, speculation } = model.stats();
+  const { backend, weights, kv, memory, experts, speculation, noDrafts } = model.stats();
   const { exchanges, sampling } = conversation;
   const lines = [
     `${chat.name} on ${backend.backend} ${backend.device}, weights ${weights}, kv ${kv}`,
@@ -140,6 +140,7 @@ function stats({ model, chat, conversation, last }: Talk): string {
     const by = draft ? `, by ${draft.name} (${formatBytes(allBytes(draft.memory))} more) and by earlier words` : "";
     lines.push(`drafts: ${accepted} of ${drafted} tokens right${by}`);
   }
+  if (noDrafts) lines.push(`drafts: none, ${noDrafts}`);
   return lines.join("\n");
 }
 

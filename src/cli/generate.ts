@@ -41,7 +41,10 @@ export function addGenerate(program: Command): void {
       "write the experts of each step to a file, for `npm run bench -- experts`; slower on a GPU, which reads each layer's choice back",
     )
     .option("--json", "print one JSON object at the end instead of the text as it comes")
-    .option("--stats", "at the end also statistics of experts that are not all in memory, on stderr")
+    .option(
+      "--stats",
+      "at the end also statistics of experts that are not all in memory, and why no tokens are drafted, on stderr",
+    )
     .option("--quiet", "only the text: no progress, no figures")
     .action(async (folder: string, flags: GenerateFlags) => {
       if (flags.logprobs !== undefined && !flags.json) command.error("--logprobs needs --json, which prints them");
@@ -102,6 +105,7 @@ async function generate(folder: string, flags: GenerateFlags, signal: AbortSigna
       const hot = stats.experts && first && [expertsLine(stats.experts, first, ids.length - 1)];
       if (!flags.quiet) process.stderr.write(`${figures(result, stats, hot ?? [])}\n`);
     }
+    if (flags.stats && stats.noDrafts) process.stderr.write(`drafts: none, ${stats.noDrafts}\n`);
     if (flags.stats && stats.experts) {
       const main = stats.backend.backend === "webgpu" ? "GPU" : "RAM";
       process.stderr.write(expertsTable(stats.experts, main));
@@ -133,6 +137,7 @@ function summary(model: string, result: GenerationResult, stats: ModelStats) {
     memory: stats.memory,
     ...(stats.experts && { experts: stats.experts }),
     ...(stats.speculation && { speculation: result.speculation ?? { drafted: 0, accepted: 0 } }),
+    ...(stats.noDrafts && { noDrafts: stats.noDrafts }),
   };
 }
 

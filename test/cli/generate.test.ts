@@ -65,6 +65,14 @@ describe("hotset generate --json", () => {
     expect(await hotset([...GREEDY, "-p", prompt, "--quiet"])).toMatchObject({ stdout: plain.stdout, stderr: "" });
   });
 
+  it("says why no tokens are drafted, with --stats and in --json", async () => {
+    const off = [...GREEDY, "-n", "1", "-p", prompt, "--speculation", "off"];
+    expect((await hotset([...off, "--stats"])).stderr).toMatch(/\ndrafts: none, speculation is off\n$/);
+    const report = JSON.parse((await hotset([...off, "--json"])).stdout);
+    expect(report).toMatchObject({ noDrafts: "speculation is off" });
+    expect(report).not.toHaveProperty("speculation");
+  });
+
   it("takes the prompt from stdin, without its last line end", async () => {
     const piped = await hotset([...GREEDY, "--json"], `${prompt}\n`);
     expect(JSON.parse(piped.stdout)).toMatchObject({ ids: greedy_ids.slice(0, 24) });

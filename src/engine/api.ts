@@ -78,7 +78,8 @@ export interface OpenOptions {
    * that followed the same words earlier in the text, as long as that pays: texts that quote or
    * edit their prompt come faster. The tokens are the same. Models with states do without. On
    * WebGPU it has to be asked for: a token alone is then computed by the kernels for a few, which
-   * round otherwise and may take longer; experts in slots do without there.
+   * round otherwise and may take longer, and experts that are missing there are all uploaded, none
+   * computed on the CPU.
    */
   readonly speculation?: "lookup" | "off";
   /**
@@ -349,4 +350,6 @@ export interface ModelStats {
   readonly experts: ExpertStats | null;
   /** Drafts since it was opened; null where tokens are not drafted. */
   readonly speculation: SpeculationStats | null;
+  /** Why tokens are not drafted, in words, or null. */
+  readonly noDrafts: string | null;
 }

@@ -83,17 +83,15 @@ export function createModel(parts: ModelParts): Model {
   const context = Math.min(parts.context, room.capacity); // no more than the memory has room for
   const watch = new RouteWatch(ops, sparseLayers(architecture).length);
   const runner = runnerOf(parts, watch);
-  const choosing = runner.choosing !== undefined;
   const stepper = createStepper(runner, room, ops.maxTokens, vocab);
   const text = textCodec(parts.tokenizer, parts.label);
   const open = new Set<Session>();
   let grammars: Grammars | null = null;
   const shape = savedShape(parts);
   const lengths = ropeLengths(architecture);
-  // A state cannot go back to where a draft was wrong; traces have the tokens of texts only.
   const { rowsAgree = 0 } = ops;
-  const speculates = parts.speculates !== false && rowsAgree > 1 && !pool.states && !parts.onRoutes;
-  const drafting = speculates ? new Drafting(vocab, rowsAgree, () => !watch.on, parts.draft ?? null) : null;
+  const noDrafts = whyNoDrafts(parts);
+  const drafting = noDrafts === null ? new Drafting(vocab, rowsAgree, () => !watch.on, parts.draft ?? null) : null;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {
@@ -157,7 +155,7 @@ export function createModel(parts: ModelParts): Model {
         vocab,
         context,
         lengths,
-        ...(drafting && { speculate: (ahead) => drafting.begin(ahead && choosing) }),
+        ...(drafting && { speculate: (ahead) => drafting.begin(ahead && stepper.runsAhead) }),
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,
@@ -268,6 +266,7 @@ export function createModel(parts: ModelParts): Model {
       sessions: open.size,
       experts: parts.experts?.() ?? null,
       speculation: drafting?.stats() ?? null,
+      noDrafts,
     }),
     watchRoutes(listener) {
       alive();
@@ -299,6 +298,14 @@ function nameOf(label: string): string {
   const cached = /models--[^/\\]+?--([^/\\]+)[/\\]snapshots[/\\][^/\\]+[/\\]?$/.exec(label);
   if (cached) return cached[1]!;
   return label.split(/[\\/]/).findLast((part) => part !== "" && part !== ".") ?? label;
+}
+
+function whyNoDrafts({ speculates, architecture, onRoutes, ops }: ModelParts): string | null {
+  if (speculates === false) return "speculation is off";
+  if (hasStates(architecture)) return "layers with states cannot go back to where a draft was wrong";
+  if (onRoutes) return "routes are traced, which are of the text's tokens alone";
+  if ((ops.rowsAgree ?? 0) < 2) return "on a GPU they are made where --speculation lookup or --draft asks for them";
+  return null;
 }
 
 /**
@@ -349,8 +356,7 @@ function runnerOf(parts: ModelParts, watch: RouteWatch): Runner {
     };
     return { chunk, logits: tracedLogits(ops, sparseLayers(architecture).length, forward, traced) };
   }
-  // Running ahead does not help steps that wait for experts.
-  const choosing = experts ? undefined : ops.choosing;
+  const { choosing } = ops;
   const logits = async (batch: Batch) => {
     if (!watch.on) return ops.read(await forward(batch));
     return (await watch.step(batch, forward, (out) => ops.read(out))).ends;
@@ -360,11 +366,13 @@ function runnerOf(parts: ModelParts, watch: RouteWatch): Runner {
     chunk,
     logits,
     choosing: {
+      ahead: experts === undefined, // it does not help steps that wait for experts
       // One draw in twenty falls outside of the device's candidates where nothing limits them. With
-      // states that costs up to a block of positions, which are computed again.
+      // states that costs up to a block of positions, which are computed again; with missing
+      // experts they are brought again.
       create: (settings) => {
         const unlimited = settings.temperature > 0 && settings.topK === 0;
-        return unlimited && hasStates(architecture) ? null : choosing.create(settings);
+        return unlimited && (experts || hasStates(architecture)) ? null : choosing.create(settings);
       },
       async submit(batch) {
         if (batch !== "next") watch.batch = batch;

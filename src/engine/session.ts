@@ -263,7 +263,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       const { signal } = options;
       const ahead = Math.min(most - count, until() + 1 - ids.length);
       const drafted = drafts(rest, mostDrafted());
-      if (streams && !undecided && drafted.length === 0)
+      if (streams && !undecided && drafted.length === 0 && stepper.runsAhead)
         stream = stepper.stream({ sequence, tokens: rest, sampler, most: ahead, ends, took, signal });
       if (stream) {
         const from = sequence.length;
@@ -272,8 +272,8 @@ export function createSession(model: SessionContext, restored: Restored | null =
         publish({ ends: true });
         return { id, logits: null };
       }
-      streams &&= undecided || drafted.length > 0;
-      if (streams && !undecided) {
+      streams &&= undecided || drafted.length > 0 || !stepper.runsAhead;
+      if (streams && !undecided && drafted.length > 0) {
         const id = await chain(rest, drafted, sampler, signal);
         if (id !== null) return chosen(id);
       }

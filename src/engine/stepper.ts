@@ -28,6 +28,8 @@ export interface Runner {
   logits(batch: Batch): Promise<Float32Array>;
   /** Present where the backend chooses tokens: see Choosing in backend/ops.ts. */
   readonly choosing?: {
+    /** Whether steps may follow each other before ids have arrived; else it chooses in chains. */
+    readonly ahead: boolean;
     create(settings: ChooserSettings): Chooser | null;
     /** Resolves when the step is submitted and "next" may follow; `ids` [R] come later. */
     submit(batch: Batch | "next"): Promise<{ readonly ids: Promise<Uint32Array> }>;
@@ -36,6 +38,8 @@ export interface Runner {
 
 export interface Stepper {
   readonly maxTokens: number;
+  /** Whether stream() may give one. */
+  readonly runsAhead: boolean;
   /** Whether no other work shares its steps, or waits for one; `own`: work of the caller's. */
   alone(own?: Stream | null): boolean;
   /** Tokens of a prompt that should be one step() from `position` on: at most maxTokens. */
@@ -306,6 +310,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
 
   return {
     maxTokens,
+    runsAhead: runner.choosing?.ahead ?? false,
     alone,
     chunk: (position) => Math.min(maxTokens, runner.chunk?.(position, alone()) ?? maxTokens),
     step(sequence, tokens, wanted, signal) {
@@ -329,7 +334,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
     },
     stream(options) {
       if (closed) throw new RequestError("the model is closed");
-      const chooser = runner.choosing?.create(options.sampler.chooser()) ?? null;
+      const chooser = runner.choosing?.ahead ? runner.choosing.create(options.sampler.chooser()) : null;
       if (chooser === null) return null;
       const edge = pool.states ? pool.blockSize : undefined;
       const stream = new Stream({ ...options, edge }, chooser, () => {

@@ -106,16 +106,12 @@ export async function openModel(
     const chosen = formats(plan.weights);
     const weights = formatsText(sources, chosen);
 
-    if (draft && gpu && plan.tiers)
-      throw new RequestError(
-        `draft: ${draft.name} cannot draft for a model with offloaded experts on a GPU; choose backend cpu, or leave draft out`,
-      );
     const exact = options.activations === "f32";
     const drafts = draft !== null || options.speculation === "lookup"; // as they must be asked for on a GPU
     panels = gpu ? panelWorker(cpuOptions(options, platform)) : null;
     const webgpu = gpu
       ? await createWebGpuOps(gpu.gpu, {
-          ...{ maxTokens: chunk, rowsAgree: drafts && !plan.tiers && !hasStates(architecture) },
+          ...{ maxTokens: chunk, rowsAgree: drafts && !hasStates(architecture) },
           ...(exact && { arithmetics: ["f32"] }),
           ...(panels?.workOf && { workOf: panels.workOf }),
         })

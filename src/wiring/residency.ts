@@ -20,6 +20,7 @@ import type { Policy } from "../experts/layer_cache.ts";
 import { type GateSource, nextLayerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
 import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
+import type { Where } from "../experts/schedule.ts";
 import { type ExpertStats, type LayerStats, layerStats, type TierStats } from "../experts/stats.ts";
 import { type Choices, learnedFromText, learnedToText } from "../experts/warm_start.ts";
 import type { ExpertShape } from "../tensor/record.ts";
@@ -206,6 +207,8 @@ export async function deviceResidency(
   };
   try {
     const thread = new StepThread();
+    // The CPU rounds otherwise: rows agree only where the device computes all of them.
+    const places: readonly Where[] = ops.rowsAgree > 0 ? ["device"] : ["host", "device"];
     const deviceTrials = new Trials(choices);
     const devices: { readonly tier: DeviceTier; readonly quota: number }[] = [];
     const made: MakeExperts[][] = [];
@@ -217,7 +220,7 @@ export async function deviceResidency(
       const costs = new Costs(await calibrate({ host: hosts[c]!, slot: await read(), device, clock: CLOCK, read }));
       const { policy, predict } = parts;
       const { prefetchTrial } = deviceTrials.for(parts);
-      const tier = new DeviceTier({ device, ram, policy, costs, clock: CLOCK, predict, prefetchTrial, thread });
+      const tier = new DeviceTier({ device, ram, policy, costs, clock: CLOCK, predict, prefetchTrial, thread, places });
       devices.push({ tier, quota: slots });
       made.push(parts.layers.map((_, i) => (rule) => ops.slottedExperts(i, device, tier, rule)));
     }

@@ -4,6 +4,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { FORMATS } from "../../kernels/formats/index.ts";
 import { type DeviceMoe, type DeviceScheduler, NO_SLOT } from "../../src/backend/experts.ts";
+import { usualForms } from "../../src/backend/webgpu/tuning/rows.ts";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { DeviceError, MemoryError, RequestError, WeightsError } from "../../src/errors.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
@@ -18,6 +19,10 @@ import { shown, some } from "../support/some.ts";
 import { allowedNmse, range } from "../support/steps.ts";
 
 const COUNTS = [1, 3, 40]; // few rows and many
+/** Sizes of all kinds; one in teams that share columns, as on a GPU. */
+const AGREEING = SLOT_CASES.filter(({ options }) => options?.tile === undefined).map((one, i) =>
+  i === 0 ? { ...one, options: { forms: usualForms(false) } } : one,
+);
 const ONCE = 8; // rows of an expert for which a software adapter reads its weights once
 const SAME = 1e-11; // NMSE between orders of the same sums in f32
 
@@ -52,6 +57,24 @@ describe.skipIf(noAdapter)(`webgpu slots${noAdapter ? `: ${NO_ADAPTER}` : ""}`, 
             expectClose(got, lab.want(T), sizes.D, allowedNmse(ops, FORMATS[sizes.precision]));
           }
         });
+      },
+    );
+
+    it.skipIf(slow).each(some(AGREEING, 3))(
+      titled("gives what loaded experts give, to the bit, where rows agree: $what, $precision", slow),
+      async (sizes) => {
+        const ops = guard(await adapter.open({ maxTokens: 40, ...sizes.options, rowsAgree: true }));
+        const lab = await openLab(ops, sizes);
+        for (const [slot, expert] of sizes.resident.entries()) lab.residents.put(expert, slot);
+        const { transit, own } = schedulers(lab);
+        let alone: Float32Array | null = null;
+        for (const T of [1, 2, 8, 40]) {
+          const want = await lab.step(T, lab.loaded);
+          alone ??= want;
+          if (T <= ops.rowsAgree) expect(want.subarray(0, sizes.D)).toEqual(alone);
+          for (const how of [transit!, own!]) expect(await lab.step(T, lab.slotted(how))).toEqual(want);
+        }
+        ops.close();
       },
     );
 

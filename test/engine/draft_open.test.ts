@@ -177,6 +177,17 @@ describe("a model with a draft model", () => {
     await expect(opening).rejects.toBeInstanceOf(kind);
     await expect(opening).rejects.toThrow(message);
   });
+
+  it("is refused one, and says why it drafts nothing, where it has layers with states", async () => {
+    const hybrid = inRepo("test/fixtures/hybrids/lfm2_moe");
+    const model = await open(hybrid, cpu);
+    const { speculation, noDrafts } = model.stats();
+    await model.close();
+    expect([speculation, noDrafts]).toEqual([null, "layers with states cannot go back to where a draft was wrong"]);
+    await expect(open(hybrid, { ...cpu, draft: tales })).rejects.toThrow(
+      /has layers with states, which cannot go back/,
+    );
+  });
 });
 
 describe("a draft's vocabulary", () => {

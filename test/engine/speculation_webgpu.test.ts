@@ -1,14 +1,15 @@
-// Drafted tokens on WebGPU: the same tokens as without, with every way to choose them, and fewer
-// submits than tokens.
+// Drafted tokens on WebGPU: the same tokens as without, with every way to choose them, on every mix
+// of tiers; fewer submits than tokens, and fewer missing experts.
 
 import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
-import type { GenerateOptions } from "../../src/engine/api.ts";
+import type { GenerateOptions, OpenOptions } from "../../src/engine/api.ts";
 import type { Grammar } from "../../src/grammar/types.ts";
 import { type Model, open } from "../../src/index.ts";
 import { adapters, NO_ADAPTER, noAdapter, usualAdapters } from "../support/adapters.ts";
 import { inRepo } from "../support/fixtures.ts";
 import { collect } from "../support/pieces.ts";
+import { some } from "../support/some.ts";
 
 // Drafts follow from the text alone, however long steps take here: as many as may be, or none.
 const drafts = vi.hoisted(() => ({ on: true }));
@@ -37,6 +38,9 @@ vi.mock("../../src/backend/webgpu/webgpu.ts", async (original) => {
 
 const tales = inRepo("models/tales");
 const prompt = "The fox went to the well, and the hare went to the well. ".repeat(3);
+/** After it the model repeats itself. */
+const story =
+  "Once upon a time there was a fox who lived in the deep wood. One day the fox met a hare and said: give me your bread. The hare said: I have no bread, but I know where the baker lives. ";
 const schema = {
   type: "object",
   properties: { names: { type: "array", items: { enum: ["the fox", "the hare"] }, minItems: 3, maxItems: 5 } },
@@ -65,16 +69,30 @@ const asks: Readonly<Record<string, Ask>> = {
   }),
 };
 
+/** Experts that steps have used and that were in no slot. */
+const missing = (model: Model): number =>
+  (model.stats().experts?.main.layers ?? []).reduce((sum, { misses }) => sum + misses, 0);
+
+/** Experts in slots, and what of them is kept in RAM. */
+const TIERS = [
+  ["half of the experts in slots, the others in RAM", { expertSlots: 4, ram: 2 ** 30 }, 8],
+  ["two of eight in slots, some in RAM, all on disk", { expertSlots: 2, ram: 24 * 2 ** 20 }, 5],
+] as const;
+
 describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""}`, () => {
   if (adapters.length === 0) it("needs an adapter", () => Promise.reject(new Error(NO_ADAPTER)));
 
   describe.each(usualAdapters().map(({ name }) => name))("%s", (adapter) => {
     const opening = { backend: "webgpu", adapter, weights: "q4", context: 512 } as const;
+    const opsOf = new WeakMap<Model, WebGpuOps>();
+    async function opened(options: OpenOptions): Promise<Model> {
+      const model = await open(tales, { ...opening, ...options });
+      opsOf.set(model, made.last as WebGpuOps);
+      return model;
+    }
     let model: Model;
-    let ops: WebGpuOps;
     beforeAll(async () => {
-      model = await open(tales, { ...opening, speculation: "lookup" });
-      ops = made.last as WebGpuOps;
+      model = await opened({ speculation: "lookup" });
       return () => model.close();
     });
 
@@ -85,11 +103,14 @@ describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""
       const session = of.session();
       try {
         const asked = { maxTokens: 40, seed: 11, ignoreEos: true, ...options, ...(constraint && { constraint }) };
+        const ops = opsOf.get(of)!;
         const before = ops.counters();
+        const missed = missing(of);
         const { ids, text: written, finish } = await collect(session.generate(text, asked));
         return {
           same: { ids, text: written, reason: finish.reason, stop: finish.stop },
           speculation: finish.speculation,
+          missing: missing(of) - missed,
           submits: ops.counters().submits - before.submits,
           dispatches: ops.counters().dispatches - before.dispatches,
           bytesRead: ops.counters().bytesRead - before.bytesRead,
@@ -116,8 +137,6 @@ describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""
     ] as const)(
       "takes fewer submits than tokens, and fewer dispatches, of a text that repeats itself: %s",
       async (_, options, least) => {
-        const story =
-          "Once upon a time there was a fox who lived in the deep wood. One day the fox met a hare and said: give me your bread. The hare said: I have no bread, but I know where the baker lives. ";
         const ask: Ask = async ({ grammars }) => ({
           options: { temperature: 0, ...options },
           ...("ignoreEos" in options && { grammar: await grammars.regex(story.trim().replaceAll(".", "\\.")) }),
@@ -133,28 +152,70 @@ describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""
       },
     );
 
-    it("is the answer without: of a draft model on the CPU", async () => {
-      const drafted = await open(tales, { ...opening, draft: tales, ram: 2 ** 30 });
+    it.each([
+      ["all experts loaded", { ram: 2 ** 30 }],
+      ["half of them in slots", { expertSlots: 4, ram: 2 ** 30 }],
+    ] as const)("is the answer without: of a draft model on the CPU, %s", async (_, tiers) => {
+      const drafted = await opened({ ...tiers, draft: tales });
       onTestFinished(() => drafted.close());
-      ops = made.last as WebGpuOps;
       const text = "The wolf went down to the river.";
       for (const ask of [asks.greedy!, asks["temperature, top-k, top-p and min-p"]!]) {
         const without = await answer(drafted, ask, false, text);
         const found = await answer(drafted, ask, true, text);
         expect(found.same).toEqual(without.same);
         expect(found.speculation!.accepted).toBeGreaterThan(10);
+        if (without.missing > 0) expect(found.missing).toBeLessThan(0.75 * without.missing);
       }
     });
 
-    it("drafts nothing where that is not asked for, or experts are in slots", async () => {
-      for (const options of [{}, { speculation: "lookup", expertSlots: 4 }] as const) {
-        const other = await open(tales, { ...opening, ...options });
-        expect(other.stats().speculation).toBeNull();
-        await other.close();
-      }
-      await expect(open(tales, { ...opening, draft: tales, expertSlots: 4, ram: 2 ** 30 })).rejects.toThrow(
-        /draft: .* cannot draft for a model with offloaded experts on a GPU/,
+    it("drafts nothing where that is not asked for", async () => {
+      const other = await opened({});
+      const { speculation, noDrafts } = other.stats();
+      expect([speculation, noDrafts]).toEqual([null, expect.stringMatching(/where --speculation lookup or --draft/)]);
+      await other.close();
+    });
+
+    const kept = new Map<string, unknown>();
+    /** What the model answers whose experts are all loaded, without drafts. */
+    async function ofLoaded(name: string, ask: Ask): Promise<unknown> {
+      if (!kept.has(name)) kept.set(name, (await answer(model, ask, false)).same);
+      return kept.get(name);
+    }
+
+    describe.each(TIERS)("%s", (_, tiers, inRam) => {
+      let slotted: Model;
+      beforeAll(async () => {
+        slotted = await opened({ ...tiers, speculation: "lookup" });
+        return () => slotted.close();
+      });
+
+      it.each(some(Object.entries(asks), 3))(
+        "is the answer without, and that of experts loaded: %s",
+        async (name, ask) => {
+          const loaded = await ofLoaded(name, ask);
+          const found = await answer(slotted, ask, true);
+          expect(found.same).toEqual(loaded);
+          expect((await answer(slotted, ask, false)).same).toEqual(loaded);
+          if (!/temperature|top-k/.test(name)) expect(found.speculation!.drafted).toBeGreaterThan(0);
+          const { ms, ram } = slotted.stats().experts!;
+          expect(ms.hostCompute).toBe(0);
+          expect(ram!.slots).toBe(inRam);
+        },
       );
+
+      it("a step's guesses are orders for experts: what is missing is brought once for all of them", async () => {
+        const ask: Ask = async ({ grammars }) => ({
+          options: { temperature: 0, maxTokens: 80, ignoreEos: false },
+          grammar: await grammars.regex(story.trim().replaceAll(".", "\\.")),
+        });
+        await answer(slotted, ask, false, story.repeat(3)); // so that both find what such a text leaves
+        const found = await answer(slotted, ask, true, story.repeat(3));
+        const without = await answer(slotted, ask, false, story.repeat(3));
+        expect(found.same).toEqual(without.same);
+        expect(found.missing).toBeLessThan(without.missing);
+        expect(found.submits).toBeLessThan(without.submits);
+        expect(found.speculation!.accepted).toBeGreaterThan(20);
+      });
     });
   });
 });

@@ -218,6 +218,7 @@ export function fakeBackend(options: FakeOptions = {}) {
   }
 
   const choosing: NonNullable<Runner["choosing"]> = {
+    ahead: true,
     create(settings) {
       if (settings.topK === 1) return null; // stands for whatever only the host honours
       created.push(settings);

@@ -169,7 +169,7 @@ export class SlottedMoe {
     return y;
   }
 
-  /** Those of the experts that `table` has, from `first` on; `add`: beside those of earlier passes. */
+  /** Of experts that `table` has, from `first` on; `add`: beside those of earlier passes. */
   #pass(of: Layer, experts: GpuExperts, table: Buffer, first: number, add: boolean): Pass {
     const { encoder, plans, step, products } = this.#context;
     const { slots, shares, routed, inputs, y, later, count: among } = of;

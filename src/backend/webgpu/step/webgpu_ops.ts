@@ -33,6 +33,8 @@ export interface WebGpuOps extends Ops {
   leaveOut(error: unknown): boolean;
   readonly profiling: Profiling;
   readonly choosing: Choosing;
+  /** 0: none. */
+  readonly rowsAgree: number;
   deviceExperts(shape: ExpertShape, layers: number, slots: number, transit: number): Promise<DeviceExperts>;
   slottedExperts(layer: number, device: DeviceExperts, scheduler: DeviceScheduler, rule?: ExpertRule): Experts;
   counters(): Readonly<Counters>;

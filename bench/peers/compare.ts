@@ -84,6 +84,12 @@ export function rows(cases: readonly Case[], runs: readonly Run[]): Row[] {
     questions.push(
       { name: `${model}/load`, unit: "ms", values: ({ loadMs }) => [loadMs], runs: of(own) },
       {
+        name: `${model}/first token of a page`,
+        unit: "ms",
+        values: ({ firstTokenMs }) => (firstTokenMs === undefined ? [] : [firstTokenMs]),
+        runs: of(own),
+      },
+      {
         name: `${model}/peak RSS (prompt ${longest.promptTokens})`,
         unit: "bytes",
         values: ({ peakRssBytes }) => (peakRssBytes === null ? [] : [peakRssBytes]),

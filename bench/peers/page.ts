@@ -1,6 +1,6 @@
-// Runs in the page: one measurement of hotset's CPU backend or of wllama, in a tab of its own.
+// Runs in the page: measurements of hotset's CPU backend or of wllama, each in a tab of its own.
 
-import { type Model, open } from "../../src/browser.ts";
+import type { Model } from "../../src/browser.ts";
 import type { GenerationResult } from "../../src/engine/api.ts";
 import { promptIds, type Sample, type SideName, type Work } from "./types.ts";
 import { FIRST_WORD, word } from "./words.ts";
@@ -46,35 +46,37 @@ function prompts(work: Work, { vocab }: PageFiles): () => number[] {
   return () => promptIds({ ...work, seed: seed++ }, vocab).map((id) => (id < FIRST_WORD ? id + FIRST_WORD : id));
 }
 
-/** Longer than V8 takes to recompile a running module with optimizations. */
+/** Of unmeasured work: longer than V8 takes to recompile a running module with optimizations. */
 const WARM_MS = 4000;
 
-/** Warms up: does the work unmeasured, equally long on both sides. */
-async function warm(work: () => Promise<unknown>): Promise<void> {
-  const started = performance.now();
-  while (performance.now() - started < WARM_MS) await work();
+/** One side, loaded. */
+interface Loaded {
+  /** From the first request for the model until a token can be asked for. */
+  readonly loadMs: number;
+  /** What computes, in its own words. */
+  readonly engine: string;
+  /** Rates of the prompt and of the tokens after the first. */
+  complete(ids: readonly number[], count: number): Promise<{ readonly prefill: number; readonly decode: number }>;
+  close(): Promise<void>;
 }
 
-async function ours(work: Work, files: PageFiles): Promise<Sample> {
-  const options = { backend: "cpu", weights: "q4", threads: work.threads } as const;
-  const model = await open(files.weights, options);
-  try {
-    const next = prompts(work, files);
-    await warm(() => generate(model, next(), work.decodeTokens));
-    const runs: GenerationResult[] = [];
-    for (let i = 0; i < work.repeats; i++) runs.push(await generate(model, next(), work.decodeTokens));
-    const { loadMs, backend } = model.stats();
-    return {
-      prefillTps: runs.map((run) => run.timings.promptTps),
-      decodeTps: work.decodeTokens > 1 ? runs.map((run) => run.timings.decodeTps) : [],
-      loadMs,
-      peakRssBytes: null,
-      engine: JSON.stringify(backend),
-    };
-  } finally {
-    await model.close();
-  }
-}
+type Load = (work: Work, files: PageFiles) => Promise<Loaded>;
+
+/** The library is loaded as wllama's is: not before this side is measured. */
+const ours: Load = async ({ threads }, files) => {
+  const { open } = await import("../../src/browser.ts");
+  const started = performance.now();
+  const model = await open(files.weights, { backend: "cpu", weights: "q4", threads });
+  return {
+    loadMs: performance.now() - started,
+    engine: JSON.stringify(model.stats().backend),
+    async complete(ids, count) {
+      const { timings } = await generate(model, ids, count);
+      return { prefill: timings.promptTps, decode: timings.decodeTps };
+    },
+    close: () => model.close(),
+  };
+};
 
 async function generate(model: Model, prompt: readonly number[], maxTokens: number): Promise<GenerationResult> {
   const session = model.session();
@@ -91,11 +93,10 @@ async function generate(model: Model, prompt: readonly number[], maxTokens: numb
   throw new Error("the generation ended without a result");
 }
 
-async function wllama(work: Work, files: PageFiles): Promise<Sample> {
-  const { promptTokens, decodeTokens, repeats, threads } = work;
-  const { Wllama: Peer } = (await import(files.wllama.module)) as WllamaModule;
-  const peer = new Peer({ default: files.wllama.wasm }, { suppressNativeLog: true });
+const wllama: Load = async ({ promptTokens, decodeTokens, threads }, files) => {
+  const { Wllama: Peer } = (await import(/* @vite-ignore */ files.wllama.module)) as WllamaModule;
   const started = performance.now();
+  const peer = new Peer({ default: files.wllama.wasm }, { suppressNativeLog: true });
   const blob = await (await fetch(files.gguf)).blob();
   // One sequence, as on our side; no adapter, to compare the CPU.
   const size = Math.ceil((promptTokens + decodeTokens + 1) / 256) * 256;
@@ -103,40 +104,65 @@ async function wllama(work: Work, files: PageFiles): Promise<Sample> {
   const loadMs = performance.now() - started;
   if (peer.getNumThreads() !== threads)
     throw new Error(`wllama runs on ${peer.getNumThreads()} threads, expected ${threads}`);
-  const complete = async (ids: readonly number[], count: number): Promise<Timings> => {
-    const options = {
-      prompt: ids.map(word).join(""),
-      max_tokens: count,
-      temperature: 0,
-      ignore_eos: true,
-      cache_prompt: false,
-    };
-    const { timings } = await peer.createCompletion(options);
-    if (timings?.cache_n !== 0 || timings.prompt_n !== ids.length || timings.predicted_n !== count)
-      throw new Error(
-        `wllama: expected a prompt of ${ids.length} and ${count} tokens, found ${JSON.stringify(timings)}`,
-      );
-    return timings;
-  };
-  const next = prompts(work, files);
-  await warm(() => complete(next(), decodeTokens));
-  const runs: Timings[] = [];
-  for (let i = 0; i < repeats; i++) runs.push(await complete(next(), decodeTokens));
-  await peer.exit();
   return {
-    prefillTps: runs.map((run) => (promptTokens / run.prompt_ms) * 1000),
-    // predicted_ms starts at the first token: it is the time of the others.
-    decodeTps: decodeTokens > 1 ? runs.map((run) => ((decodeTokens - 1) / run.predicted_ms) * 1000) : [],
+    loadMs,
+    engine: `llama.cpp ${Peer.getLibllamaVersion()} in WebAssembly`,
+    async complete(ids, count) {
+      const options = {
+        prompt: ids.map(word).join(""),
+        max_tokens: count,
+        temperature: 0,
+        ignore_eos: true,
+        cache_prompt: false,
+      };
+      const { timings } = await peer.createCompletion(options);
+      if (timings?.cache_n !== 0 || timings.prompt_n !== ids.length || timings.predicted_n !== count)
+        throw new Error(
+          `wllama: expected a prompt of ${ids.length} and ${count} tokens, found ${JSON.stringify(timings)}`,
+        );
+      // predicted_ms starts at the first token: it is the time of the others.
+      const { prompt_ms, predicted_ms } = timings;
+      return { prefill: (ids.length / prompt_ms) * 1000, decode: ((count - 1) / predicted_ms) * 1000 };
+    },
+    close: () => peer.exit(),
+  };
+};
+
+function load(side: SideName, work: Work, files: PageFiles): Promise<Loaded> {
+  if (!crossOriginIsolated) throw new Error("the page is not cross-origin isolated: there are no shared memories");
+  return (side === "ours" ? ours : wllama)(work, files);
+}
+
+/** What is measured in a page that is there already. */
+export type Measured = Omit<Sample, "firstTokenMs">;
+
+async function measure(side: SideName, work: Work, files: PageFiles): Promise<Measured> {
+  const { loadMs, engine, complete, close } = await load(side, work, files);
+  const { decodeTokens } = work;
+  const next = prompts(work, files);
+  // Equally long on both sides.
+  const started = performance.now();
+  while (performance.now() - started < WARM_MS) await complete(next(), decodeTokens);
+  const runs: Awaited<ReturnType<typeof complete>>[] = [];
+  for (let i = 0; i < work.repeats; i++) runs.push(await complete(next(), decodeTokens));
+  await close();
+  return {
+    prefillTps: runs.map(({ prefill }) => prefill),
+    decodeTps: decodeTokens > 1 ? runs.map(({ decode }) => decode) : [],
     loadMs,
     peakRssBytes: null,
-    engine: `llama.cpp ${Peer.getLibllamaVersion()} in WebAssembly`,
+    engine,
   };
 }
 
-/** Called by the harness. */
-export type Measure = (side: SideName, work: Work, files: PageFiles) => Promise<Sample>;
+/** Milliseconds from the navigation to the first token, in a page that does nothing else. */
+async function firstToken(side: SideName, work: Work, files: PageFiles): Promise<number> {
+  const { complete } = await load(side, work, files);
+  await complete(prompts(work, files)(), 1);
+  return performance.now(); // its clock starts with the navigation
+}
 
-(globalThis as { measure?: Measure }).measure = (side, work, files) => {
-  if (!crossOriginIsolated) throw new Error("the page is not cross-origin isolated: there are no shared memories");
-  return side === "ours" ? ours(work, files) : wllama(work, files);
-};
+type Arguments = readonly [side: SideName, work: Work, files: PageFiles];
+
+const first = new URLSearchParams(location.search).get("first");
+Object.assign(globalThis, first === null ? { measure } : { first: firstToken(...(JSON.parse(first) as Arguments)) });

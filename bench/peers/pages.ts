@@ -1,12 +1,15 @@
-// Both sides as pages of one Chromium: hotset's CPU backend from dist, and wllama.
+// Both sides as pages of one Chromium: hotset's CPU backend, bundled as applications bundle it, and
+// wllama, whose package is one module.
 
 import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { build } from "vite";
+import { temporaryFolder } from "../leftovers.ts";
 import { architectureOf, cachedGguf } from "./cache.ts";
 import { type PeerPackage, wllamaFiles } from "./packages.ts";
-import type { PageFiles } from "./page.ts";
+import type { Measured, PageFiles } from "./page.ts";
 import { type Served, serve } from "./server.ts";
 import type { Sample, SideName, Sides, Work } from "./types.ts";
 
@@ -14,12 +17,28 @@ const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/go
 /** Timeout of one measurement. */
 const LIMIT_MS = 600_000;
 
-/** Bare imports of the built modules. */
-const IMPORTS = { "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs" };
 const PAGE = `<!doctype html>
 <link rel="icon" href="data:,">
-<script type="importmap">${JSON.stringify({ imports: IMPORTS })}</script>
-<script type="module" src="/dist/bench/peers/page.js"></script>`;
+<script type="module" src="/page/page.js"></script>`;
+
+/** Bundles page.ts, and what it imports later, into a folder. */
+async function bundle(root: URL, folder: string): Promise<void> {
+  const input = fileURLToPath(new URL("bench/peers/page.ts", root));
+  await build({
+    root: fileURLToPath(root),
+    base: "./",
+    configFile: false,
+    logLevel: "error",
+    publicDir: false,
+    build: {
+      outDir: folder,
+      emptyOutDir: true,
+      target: "es2022",
+      modulePreload: false,
+      rolldownOptions: { input, output: { entryFileNames: "page.js" } },
+    },
+  });
+}
 
 export interface Pages {
   /** The browser's name and version. */
@@ -38,13 +57,13 @@ export async function openPages(root: URL, found: PeerPackage, path: string): Pr
     );
   const gguf = await cachedGguf(root, path);
   const { vocab } = await architectureOf(root, path);
-  const folder = (name: string): string => fileURLToPath(new URL(name, root));
+  const made = temporaryFolder("pages");
+  await bundle(root, made.path);
   const served = await serve({
     page: PAGE,
     folders: {
-      dist: folder("dist"),
-      node_modules: folder("node_modules"),
-      models: folder("models"),
+      page: made.path,
+      models: fileURLToPath(new URL("models", root)),
       peer: found.folder,
       gguf: dirname(gguf),
     },
@@ -52,6 +71,7 @@ export async function openPages(root: URL, found: PeerPackage, path: string): Pr
   const args = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"];
   const browser = await chromium.launch({ executablePath, args }).catch((error) => {
     served.close();
+    made.remove();
     throw error;
   });
   const files: PageFiles = {
@@ -60,34 +80,49 @@ export async function openPages(root: URL, found: PeerPackage, path: string): Pr
     wllama: { module: `/peer/${module}`, wasm: `/peer/${wasm}` },
     vocab,
   };
-  const side = (name: SideName) => (work: Work) => inPage(browser, served, name, work, files);
+  const side = (name: SideName) => (work: Work) => measureIn(browser, served, name, work, files);
   return {
     browser: `Chromium ${browser.version()}`,
     sides: { ours: side("ours"), peer: side("peer") },
     async close() {
       await browser.close();
       served.close();
+      made.remove();
     },
   };
 }
 
-/** One measurement in a fresh page. */
-async function inPage(
+/** The first token of one page, then the measurement in another. */
+async function measureIn(
   browser: Browser,
   { origin }: Served,
   side: SideName,
   work: Work,
   files: PageFiles,
 ): Promise<Sample> {
+  const call = [side, work, files];
+  const short: Work = { ...work, promptTokens: 8, decodeTokens: 1 };
+  const first = encodeURIComponent(JSON.stringify([side, short, files]));
+  const firstTokenMs = (await inPage(browser, `${origin}/?first=${first}`, async (page) => {
+    await page.waitForFunction("globalThis.first", undefined, { timeout: 30_000 });
+    return page.evaluate("first");
+  })) as number;
+  const measured = (await inPage(browser, origin, async (page) => {
+    await page.waitForFunction("globalThis.measure", undefined, { timeout: 30_000 });
+    return page.evaluate(`measure(${call.map((argument) => JSON.stringify(argument)).join(", ")})`);
+  })) as Measured;
+  return { ...measured, firstTokenMs };
+}
+
+/** Does `work` in a fresh page. */
+async function inPage(browser: Browser, url: string, work: (page: Page) => Promise<unknown>): Promise<unknown> {
   const page = await browser.newPage();
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   const timer = setTimeout(() => void page.close(), LIMIT_MS);
   try {
-    await page.goto(origin);
-    await page.waitForFunction("globalThis.measure", undefined, { timeout: 30_000 });
-    const call = [side, work, files].map((argument) => JSON.stringify(argument)).join(", ");
-    return (await page.evaluate(`measure(${call})`)) as Sample;
+    await page.goto(url);
+    return await work(page);
   } catch (error) {
     throw new Error([(error as Error).message, ...problems].join("\n"), { cause: error });
   } finally {

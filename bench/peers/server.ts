@@ -14,6 +14,9 @@ const TYPES: Readonly<Record<string, string>> = {
   css: "text/css",
 };
 
+/** Bytes of a read: with fewer, serving a model costs as much as loading it. */
+const PIECE = 2 ** 20;
+
 const ISOLATED = {
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-embedder-policy": "require-corp",
@@ -73,5 +76,5 @@ function answer(site: Site, request: IncomingMessage, response: ServerResponse):
     ...(range ? { "content-range": `bytes ${first}-${last}/${stats.size}` } : {}),
   });
   if (request.method === "HEAD" || stats.size === 0) response.end();
-  else createReadStream(file, { start: first, end: last }).pipe(response);
+  else createReadStream(file, { start: first, end: last, highWaterMark: PIECE }).pipe(response);
 }

@@ -25,6 +25,8 @@ export interface Sample {
    */
   readonly decodeTps: readonly number[];
   readonly loadMs: number;
+  /** In a page, from the navigation to the first token of a short prompt, the library included. */
+  readonly firstTokenMs?: number;
   /** Largest resident set of the process; null in a page, which has none of its own. */
   readonly peakRssBytes: number | null;
   /** What computed it, in the side's own words. */

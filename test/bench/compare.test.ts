@@ -59,6 +59,22 @@ it("has no row for a side without samples, and none of memory in a page", () => 
   expect(rows([CASE], pages).map(({ name }) => name)).toEqual(["tales/prefill 128", "tales/load"]);
 });
 
+it("compares a page's first token: the better thread count of each side", () => {
+  const times = { ours: { 1: [900, 500], 2: [700, 600] }, peer: { 1: [1000, 1400], 2: [2000, 2000] } };
+  const pages = RUNS.map((one) => {
+    const firstTokenMs = times[one.side][one.threads as 1 | 2][one.round - 1]!;
+    return { ...one, sample: { ...one.sample!, firstTokenMs } };
+  });
+  expect(rows([CASE], pages).find(({ name }) => name.includes("first token"))).toEqual({
+    name: "tales/first token of a page",
+    unit: "ms",
+    ours: { threads: 2, median: 650 },
+    peer: { threads: 1, median: 1200 },
+    ratio: 650 / 1200,
+    spread: [600 / 1400, 700 / 1000],
+  });
+});
+
 it("does not mix threads measured on our side alone into the comparison", () => {
   const alone: Case = { ...CASE, threads: [2], alone: [1] };
   const fast = [...RUNS.filter(({ threads }) => threads === 2), run("ours", 1, 1, [900])];

@@ -1,6 +1,8 @@
 // What happens when a signal aborts: one listener for each signal, however many wait for it. Node
 // warns of a leak where a signal has more than ten, and callers give one signal to many streams.
 
+import { abortReason } from "./errors.ts";
+
 const watched = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
@@ -24,4 +26,20 @@ function watch(signal: AbortSignal): Set<() => void> {
   };
   signal.addEventListener("abort", abort, { once: true });
   return works;
+}
+
+/** Resolves with `work`, or rejects with the signal's reason if that comes first. */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  let stay = (): void => {};
+  try {
+    return await Promise.race([
+      work,
+      new Promise<never>((_, reject) => {
+        stay = onAbort(signal, () => reject(abortReason(signal)));
+      }),
+    ]);
+  } finally {
+    stay();
+  }
 }

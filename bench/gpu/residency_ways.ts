@@ -11,7 +11,7 @@ import { Costs, type Rates } from "../../src/experts/costs.ts";
 import type { CounterValues } from "../../src/experts/counters.ts";
 import { DeviceTier, type DeviceTierOptions } from "../../src/experts/device_tier.ts";
 import { Ewma } from "../../src/experts/ewma.ts";
-import { nextLayerPrediction } from "../../src/experts/prediction.ts";
+import { layerPrediction } from "../../src/experts/prediction.ts";
 import { RamTier } from "../../src/experts/ram_tier.ts";
 import { recordReader } from "../../src/experts/record_reader.ts";
 import type { Decoder } from "../../src/model/decoder.ts";
@@ -97,7 +97,7 @@ export async function openWays({ model: where, slots, adapter, threads }: WaysOp
   const rates = await calibrate({ host, slot: await ram.acquire(0, 0, "demand"), device, clock: CLOCK });
   ram.release(0, 0);
   const { perToken, rule } = routingOf(architecture);
-  const predict = await nextLayerPrediction(
+  const predict = await layerPrediction(
     sources.map((layer) => ({ ...layer, gate: layer.gate! })),
     perToken,
     rule,

@@ -29,6 +29,8 @@ export interface ConvertHow {
   readonly signal?: AbortSignal | undefined;
   /** Reads blocks of a file past the page cache, if possible. */
   readonly bypass?: boolean;
+  /** Of experts in blocks: told of bytes as they are asked of the disk. */
+  readonly asks?: ((bytes: number) => void) | undefined;
   /** Of experts in blocks: what lies in the working memory of one lane does not disturb another. */
   readonly lane?: 0 | 1;
   /** Of experts in blocks: called when the last of them was asked for, so that the disk is free. */

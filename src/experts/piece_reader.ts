@@ -1,6 +1,7 @@
 // Reads records in pieces, several at a time: a single record keeps the disk and several threads
 // busy, and of two records the first is complete while the second is still being read.
 
+import { onAbort } from "../abort.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 
 /** Bytes of a piece: large enough for a disk, small enough that an urgent read starts soon. */
@@ -10,6 +11,8 @@ const PIECE = 16 * 2 ** 20;
  * thread, which starts reads, may be computing while several of them finish.
  */
 const MOST = 8;
+/** The same of records that no step waits for: the disk is busy, and soon free for others. */
+const AHEAD = 2;
 
 export interface ReadHow {
   readonly signal: AbortSignal;
@@ -17,6 +20,8 @@ export interface ReadHow {
   readonly urgent: () => boolean;
   /** Read past the operating system's page cache. */
   readonly bypass: boolean;
+  /** Told of bytes as they are asked of the disk. */
+  readonly asks?: ((bytes: number) => void) | undefined;
 }
 
 interface Job {
@@ -35,7 +40,9 @@ export class PieceReader {
   readonly #most: number;
   /** Jobs with pieces that were not requested yet, oldest first. */
   readonly #waiting: Job[] = [];
+  /** In flight: pieces, and bytes of them. */
   #pending = 0;
+  #bytes = 0;
 
   constructor({ piece = PIECE, most = MOST }: { readonly piece?: number; readonly most?: number } = {}) {
     this.#piece = piece;
@@ -49,16 +56,24 @@ export class PieceReader {
    */
   read(from: StoredBytes, into: Uint8Array, how: ReadHow): Promise<void> {
     return new Promise((resolve, reject) => {
-      const done: Job["done"] = (failure) => (failure ? reject(failure.error) : resolve());
-      this.#waiting.push({ from, into, how, asked: 0, pending: 0, failure: null, done });
+      const job: Job = { from, into, how, asked: 0, pending: 0, failure: null, done };
+      const stay = onAbort(how.signal, () => this.#giveUp(job));
+      function done(failure: Job["failure"]): void {
+        stay();
+        if (failure) reject(failure.error);
+        else resolve();
+      }
+      this.#waiting.push(job);
       this.#ask();
     });
   }
 
   #ask(): void {
-    while (this.#pending < this.#most) {
-      const job = this.#waiting.find(({ how }) => how.urgent()) ?? this.#waiting[0];
-      if (!job) return;
+    for (;;) {
+      const urgent = this.#waiting.find(({ how }) => how.urgent());
+      const job = urgent ?? this.#waiting[0];
+      if (!job || this.#pending >= this.#most) return;
+      if (!urgent && this.#bytes > (AHEAD - 1) * this.#piece) return;
       const begin = job.asked;
       job.asked = Math.min(begin + this.#piece, job.into.length);
       if (job.asked === job.into.length) this.#leave(job);
@@ -69,7 +84,9 @@ export class PieceReader {
   async #get(job: Job, begin: number, end: number): Promise<void> {
     job.pending++;
     this.#pending++;
-    const { signal, bypass } = job.how;
+    this.#bytes += end - begin;
+    const { signal, bypass, asks } = job.how;
+    asks?.(end - begin);
     try {
       await job.from.read(begin, job.into.subarray(begin, end), signal, bypass);
     } catch (error) {
@@ -78,8 +95,17 @@ export class PieceReader {
     }
     job.pending--;
     this.#pending--;
+    this.#bytes -= end - begin;
     if (job.pending === 0 && !this.#waiting.includes(job)) job.done(job.failure);
     this.#ask();
+  }
+
+  /** A record that is not wanted any more: its pieces in flight arrive. */
+  #giveUp(job: Job): void {
+    if (!this.#waiting.includes(job)) return;
+    job.failure ??= { error: job.how.signal.reason };
+    this.#leave(job);
+    if (job.pending === 0) job.done(job.failure);
   }
 
   /** Requests no more pieces of a job. */

@@ -5,12 +5,14 @@
 // is read into any free slot and becomes resident there, or not. A free slot keeps its record until
 // the slot is reused, so a record that was prefetched or just evicted can still be a hit.
 
-import { onAbort } from "../abort.ts";
+import { orAborted } from "../abort.ts";
 import type { ExpertUse, HostExperts, HostStore } from "../backend/experts.ts";
 import { abortReason, RequestError } from "../errors.ts";
 import type { AbTrial } from "./ab_trial.ts";
 import { LayerCache, type Policy } from "./layer_cache.ts";
+import { LookAhead } from "./look_ahead.ts";
 import type { Predict } from "./prediction.ts";
+import { NOTHING, type RamCounters } from "./ram_counters.ts";
 import type { Cause, RamRecords } from "./ram_records.ts";
 import type { ReadRecord } from "./record_reader.ts";
 
@@ -23,7 +25,7 @@ export interface RamTierOptions {
   readonly extra?: number | undefined;
   readonly policy: (layer: number) => Policy;
   readonly read: ReadRecord;
-  /** Predicts the next layer's experts, which are then prefetched while the disk is idle. */
+  /** Predicts the next layers' experts, which are then prefetched while the disk is idle. */
   readonly predict?: Predict | undefined;
   /** Decides whether to prefetch while decoding, from the time of each token. Default: always. */
   readonly prefetchTrial?: Pick<AbTrial, "on" | "step"> | undefined;
@@ -33,27 +35,16 @@ export interface RamTierOptions {
   readonly clock: () => number;
 }
 
-/** What the tier has done since it was created. Times in ms. */
-export interface RamCounters {
-  /** Bytes read from disk (or packed), by cause. `wasted`: prefetched and overwritten unused. */
-  demandBytes: number;
-  prefetchBytes: number;
-  admissionBytes: number;
-  wastedBytes: number;
-  reads: number;
-  /** Time with at least one read in flight. */
-  diskMs: number;
-  /** Time in which a step waited for a record and had nothing to compute. */
-  stallMs: number;
-  computeMs: number;
-}
-
 interface Slot {
   readonly index: number;
   /** layer * E + expert of the record that the slot holds or is being filled with; -1: none. */
   key: number;
   pins: number;
   reading: Promise<void> | null;
+  /** Ends that read. */
+  stop: AbortController;
+  /** Bytes that it has asked for. */
+  asked: number;
   /** Prefetched, and not used since. */
   prefetched: boolean;
 }
@@ -61,22 +52,15 @@ interface Slot {
 export class RamTier implements RamRecords, HostStore {
   readonly experts: HostExperts;
   readonly caches: readonly LayerCache[];
-  readonly counters: RamCounters = {
-    demandBytes: 0,
-    prefetchBytes: 0,
-    admissionBytes: 0,
-    wastedBytes: 0,
-    reads: 0,
-    diskMs: 0,
-    stallMs: 0,
-    computeMs: 0,
-  };
+  readonly counters: RamCounters = { ...NOTHING };
   readonly #options: RamTierOptions;
   readonly #count: number; // E
   readonly #where = new Map<number, Slot>(); // by key
+  readonly #all: readonly Slot[];
   readonly #free: Slot[]; // longest free first
   readonly #waiters: (() => void)[] = [];
   readonly #closing = new AbortController();
+  readonly #ahead: LookAhead | null;
   #reading = 0;
   #readingSince = 0;
   /** When the first layer of this step was visited, and how many experts it missed. */
@@ -86,20 +70,30 @@ export class RamTier implements RamRecords, HostStore {
   #afterPrompt = true;
 
   constructor(options: RamTierOptions) {
-    const { experts, layers, quota, extra = 0, policy } = options;
+    const { experts, layers, quota, extra = 0, policy, predict } = options;
     this.#options = options;
     this.experts = experts;
     this.#count = experts.shape.count;
     this.caches = Array.from({ length: layers }, (_, layer) => {
       return new LayerCache(this.#count, layer < extra ? quota + 1 : quota, policy(layer));
     });
-    this.#free = Array.from({ length: experts.slots }, (_, index) => ({
+    this.#all = Array.from({ length: experts.slots }, (_, index) => ({
       index,
       key: -1,
       pins: 0,
       reading: null,
+      stop: new AbortController(),
+      asked: 0,
       prefetched: false,
     }));
+    this.#free = [...this.#all];
+    this.#ahead = predict
+      ? new LookAhead(layers, experts.recordBytes, predict, {
+          known: (layer, expert) => this.#where.has(this.#key(layer, expert)),
+          start: (layer, expert) => this.#prefetch(layer, expert),
+          stop: (layer, expert) => this.#giveUp(layer, expert),
+        })
+      : null;
     if (experts.slots <= layers * quota + extra)
       throw new RequestError(
         `${experts.slots} slots in RAM for ${layers * quota + extra} experts of ${layers} layers: at least one more is needed`,
@@ -138,9 +132,9 @@ export class RamTier implements RamRecords, HostStore {
     const held = new Map<number, Slot>();
     const { hits, misses } = this.#begin(layer, use, tokens, held);
     this.#missing += misses.length;
+    this.#ahead?.arrives(layer, use);
     const arrived: number[] = [];
     let failure: { readonly error: unknown } | null = null;
-    let pending = misses.length;
     let wake: () => void = () => {};
     const arrivals = misses.map(async ({ expert }) => {
       try {
@@ -149,11 +143,9 @@ export class RamTier implements RamRecords, HostStore {
       } catch (error) {
         failure ??= { error };
       }
-      pending--;
-      if (pending === 0) this.#lookAhead(layer, x, tokens);
       wake();
     });
-    if (pending === 0) this.#lookAhead(layer, x, tokens);
+    this.#lookAhead(layer, x, tokens);
     const waited = async (work: () => Promise<unknown>): Promise<void> => {
       const started = clock();
       await work();
@@ -162,7 +154,7 @@ export class RamTier implements RamRecords, HostStore {
     const one = async (expert: number): Promise<void> => {
       const slot = held.get(expert)!;
       // A resident whose read was started by a step that was then aborted.
-      if (slot.reading) await waited(() => aborted(slot.reading!, signal));
+      if (slot.reading) await waited(() => orAborted(slot.reading!, signal));
       const started = clock();
       await compute(expert, slot.index);
       this.counters.computeMs += clock() - started;
@@ -199,14 +191,15 @@ export class RamTier implements RamRecords, HostStore {
   clear(): void {
     for (const cache of this.caches) cache.clear();
     for (const slot of this.#where.values()) this.#settle(slot);
-    for (const key of Object.keys(this.counters) as (keyof RamCounters)[]) this.counters[key] = 0;
+    Object.assign(this.counters, NOTHING);
   }
 
   /** Stops reading and rejects pending acquire() calls; resolves when no read is in flight. */
   async close(): Promise<void> {
     this.#closing.abort(new RequestError("the model is closed"));
     for (const wake of this.#waiters.splice(0)) wake();
-    await Promise.allSettled([...this.#where.values()].map((slot) => slot.reading));
+    for (const slot of this.#all) slot.stop.abort(abortReason(this.#closing.signal));
+    await Promise.allSettled(this.#all.map((slot) => slot.reading));
   }
 
   #key(layer: number, expert: number): number {
@@ -248,7 +241,7 @@ export class RamTier implements RamRecords, HostStore {
       this.#settle(slot);
       if (cause !== "prefetch") slot.prefetched = false;
       try {
-        if (slot.reading) await aborted(slot.reading, signal);
+        if (slot.reading) await orAborted(slot.reading, signal);
         return slot;
       } catch (error) {
         this.#unpin(slot);
@@ -265,7 +258,7 @@ export class RamTier implements RamRecords, HostStore {
       this.#waiters.push(resolve);
     });
     try {
-      await aborted(free, signal);
+      await orAborted(free, signal);
     } catch (error) {
       const at = this.#waiters.indexOf(wake);
       if (at >= 0) this.#waiters.splice(at, 1);
@@ -276,8 +269,9 @@ export class RamTier implements RamRecords, HostStore {
 
   /** Takes a free slot and starts reading a record into it; null: no slot is free. */
   #take(layer: number, expert: number, cause: Cause): Slot | null {
-    const slot = this.#free.shift();
+    const slot = this.#free.find((slot) => !this.#expected(slot)) ?? this.#free.at(-1);
     if (!slot) return null;
+    this.#free.splice(this.#free.indexOf(slot), 1);
     const { counters, experts } = this;
     if (slot.key >= 0) this.#where.delete(slot.key);
     if (slot.prefetched) counters.wastedBytes += experts.recordBytes;
@@ -288,6 +282,8 @@ export class RamTier implements RamRecords, HostStore {
     if (cause === "demand") counters.demandBytes += experts.recordBytes;
     else if (cause === "prefetch") counters.prefetchBytes += experts.recordBytes;
     else counters.admissionBytes += experts.recordBytes;
+    slot.stop = new AbortController();
+    slot.asked = 0;
     slot.reading = this.#read(slot, layer, expert);
     slot.reading.catch(() => {}); // reported by the acquire() calls that wait for it
     return slot;
@@ -297,15 +293,19 @@ export class RamTier implements RamRecords, HostStore {
   async #read(slot: Slot, layer: number, expert: number): Promise<void> {
     const { clock, read, bypassTrial } = this.#options;
     if (this.#reading++ === 0) this.#readingSince = clock();
+    const { signal } = slot.stop;
     let whole = false;
     try {
       const urgent = (): boolean => !slot.prefetched;
-      await read(layer, expert, slot.index, { signal: this.#closing.signal, urgent, bypass: bypassTrial?.on ?? false });
+      const asks = (bytes: number): void => {
+        slot.asked += bytes;
+      };
+      await read(layer, expert, slot.index, { signal, urgent, asks, bypass: bypassTrial?.on ?? false });
       whole = true;
     } finally {
       slot.reading = null;
       if (--this.#reading === 0) this.counters.diskMs += clock() - this.#readingSince;
-      if (!whole) {
+      if (!whole && slot.key >= 0) {
         this.#where.delete(slot.key);
         this.caches[layer]!.drop(expert);
         slot.key = -1;
@@ -318,6 +318,7 @@ export class RamTier implements RamRecords, HostStore {
   #unpin(slot: Slot): void {
     slot.pins--;
     this.#settle(slot);
+    this.#ahead?.next();
   }
 
   /** Adds a slot to the free list, or removes it, by whether its record is in use. */
@@ -354,35 +355,36 @@ export class RamTier implements RamRecords, HostStore {
     this.#afterPrompt = prompt;
   }
 
-  /** Prefetches the next layer's predicted experts into free slots while the disk is idle. */
+  /** Prefetches what the next layers will probably use, behind the reads of this one. */
   #lookAhead(layer: number, x: Float32Array, tokens: number): void {
-    const { predict, prefetchTrial } = this.#options;
-    const next = layer + 1;
-    if (!predict || next >= this.caches.length || tokens === 0) return;
-    if (!this.#isPrompt(tokens) && !(prefetchTrial?.on ?? true)) return;
-    for (const expert of predict(layer, x)) {
-      if (this.#where.has(this.#key(next, expert))) continue;
-      if (this.#free.length < 2) return; // keep one for a read on demand
-      this.acquire(next, expert, "prefetch").then(
-        () => this.release(next, expert),
-        () => {}, // reported when a step needs the record
-      );
-    }
+    if (tokens === 0) return;
+    if (this.#isPrompt(tokens)) this.#ahead?.from(layer, x, 1);
+    else if (this.#options.prefetchTrial?.on ?? true) this.#ahead?.from(layer, x);
+    else this.#ahead?.end();
   }
-}
 
-/** Resolves with `work`, or rejects with the signal's reason if that comes first. */
-async function aborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  let stay = (): void => {};
-  try {
-    return await Promise.race([
-      work,
-      new Promise<never>((_, reject) => {
-        stay = onAbort(signal, () => reject(abortReason(signal)));
-      }),
-    ]);
-  } finally {
-    stay();
+  /** Starts reading into a slot that holds nothing expected; null: there is none to spare. */
+  #prefetch(layer: number, expert: number): Promise<void> | null {
+    if (this.#closing.signal.aborted || this.#waiters.length > 0) return null;
+    // keep one for a read on demand
+    if (this.#free.length < 2 || !this.#free.some((slot) => !this.#expected(slot))) return null;
+    return this.#take(layer, expert, "prefetch")!.reading;
+  }
+
+  /** Ends the read of a record that no step waits for. */
+  #giveUp(layer: number, expert: number): void {
+    const slot = this.#where.get(this.#key(layer, expert));
+    if (!slot?.reading || slot.pins > 0 || !slot.prefetched) return;
+    const { counters, experts } = this;
+    counters.prefetchBytes -= experts.recordBytes - slot.asked;
+    counters.wastedBytes += slot.asked;
+    this.#where.delete(slot.key);
+    slot.key = -1;
+    slot.prefetched = false;
+    slot.stop.abort(new Error("another expert is needed"));
+  }
+
+  #expected({ key }: Slot): boolean {
+    return key >= 0 && (this.#ahead?.expects(Math.floor(key / this.#count), key % this.#count) ?? false);
   }
 }

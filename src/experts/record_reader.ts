@@ -1,6 +1,7 @@
 // Reads an expert's record into a slot: in pieces where a file stores records, else converted on
 // the fly.
 
+import { onAbort } from "../abort.ts";
 import type { HostExperts } from "../backend/experts.ts";
 import { isInBlocks } from "../tensor/load.ts";
 import type { ExpertSource } from "../tensor/types.ts";
@@ -47,36 +48,42 @@ export class Conversions {
   readonly #waiting: Conversion[] = []; // oldest first
   /** Those that have begun, by lane. */
   readonly #lanes: [Conversion | null, Conversion | null] = [null, null];
-  /** Whether the one that began last still has to ask for blocks. */
-  #asking = false;
+  /** Those that still have to ask for blocks. */
+  readonly #asking = new Set<Conversion>();
 
   /** @throws errors of `convert` */
   inTurn(how: ReadHow, apart: boolean, convert: (beside: Beside) => Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ how, apart, start: (beside) => convert(beside).then(resolve, reject) });
+      const one = { how, apart, start: (beside: Beside) => convert(beside).then(resolve, reject) };
+      this.#waiting.push(one);
+      onAbort(how.signal, () => {
+        const at = this.#waiting.indexOf(one);
+        if (at < 0) return;
+        this.#waiting.splice(at, 1);
+        reject(how.signal.reason);
+      });
       this.#next();
     });
   }
 
   #next(): void {
-    if (this.#asking) return;
     const next = this.#waiting.find(({ how }) => how.urgent()) ?? this.#waiting[0];
+    // A step's own read waits for no other's blocks.
+    if ([...this.#asking].some(({ how }) => how.urgent() || !next?.how.urgent())) return;
     const running = this.#lanes.filter((one) => one !== null);
     if (!next || running.length === 2 || running.some(({ apart }) => !apart || !next.apart)) return;
     this.#waiting.splice(this.#waiting.indexOf(next), 1);
     const lane = this.#lanes[0] === null ? 0 : 1;
     this.#lanes[lane] = next;
-    this.#asking = true;
-    let asking = true; // it alone asks
+    this.#asking.add(next);
     const asked = (): void => {
-      if (!asking) return;
-      asking = false;
-      this.#asking = false;
-      this.#next();
+      if (this.#asking.delete(next)) this.#next();
     };
+    const stay = onAbort(next.how.signal, asked);
     void next.start({ lane, asked }).then(() => {
+      stay();
       this.#lanes[lane] = null;
-      asked();
+      this.#asking.delete(next);
       this.#next();
     });
   }
@@ -107,7 +114,7 @@ export function recordReader(
     const inBlocks = isInBlocks(source, up, down);
     await conversions.inTurn(how, inBlocks, async (beside) => {
       how.signal.throwIfAborted();
-      await experts.convert(source, slot, { signal: how.signal, bypass: how.bypass, ...beside });
+      await experts.convert(source, slot, { ...how, ...beside });
       if (!inBlocks && (await spill?.write(index, experts.slot(slot)))) spilled.add(index);
     });
   };

@@ -237,6 +237,8 @@ interface HowToRead {
   readonly signal?: AbortSignal | undefined;
   /** Past the page cache, if possible. */
   readonly bypass?: boolean;
+  /** Told of bytes of blocks as they are asked of the disk. */
+  readonly asks?: ((bytes: number) => void) | undefined;
 }
 
 export interface LoadRange extends HowToRead {
@@ -318,6 +320,7 @@ export class BlocksAhead {
         const at = bypass ? (matrix.blocksAt?.(row) ?? null) : null;
         const name = `blocks ${this.#lane} ${place} ${side}`;
         const into = this.#memory(name, bytes, at === null ? null : at % RECORD_ALIGN);
+        this.#how.asks?.(bytes);
         await matrix.readBlocks!(row, n, into, signal, at === null ? bypass : "pages");
         return into;
       }),

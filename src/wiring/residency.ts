@@ -17,7 +17,7 @@ import { Costs } from "../experts/costs.ts";
 import { difference } from "../experts/counters.ts";
 import { DeviceTier, StepThread } from "../experts/device_tier.ts";
 import type { Policy } from "../experts/layer_cache.ts";
-import { type GateSource, nextLayerPrediction, type Predict } from "../experts/prediction.ts";
+import { type GateSource, layerPrediction, type Predict } from "../experts/prediction.ts";
 import { RamTier } from "../experts/ram_tier.ts";
 import { Conversions, recordReader, type Spill } from "../experts/record_reader.ts";
 import type { Where } from "../experts/schedule.ts";
@@ -290,7 +290,7 @@ async function setUp({ layers, perToken, rule, tiers, spill, learned }: Residenc
   const classes: ClassParts[] = [];
   for (const [c, found] of alike.entries()) {
     const own = found.layers.map((layer) => layers[layer]!);
-    const predict = await nextLayerPrediction(own, perToken, rule);
+    const predict = await layerPrediction(own, perToken, rule);
     const last = found.layers.includes(layers.length - 1);
     const policy = policies.ofClass(found);
     classes.push({ ...found, tiers: tiers[c]!, own, policy, predict, spill: spill(), conversions, last });

@@ -101,6 +101,49 @@ describe("PieceReader", () => {
     expect(reads.every(({ over }) => over)).toBe(true);
   });
 
+  it("asks for two pieces at most of what no step waits for: an urgent record comes soon", async () => {
+    const { asked, record, waiting } = disk();
+    const reader = new PieceReader({ piece: 4, most: 8 });
+    const bytes: number[] = [];
+    const asks = (n: number): void => void bytes.push(n);
+    const later = watch(reader.read(record(1, 16), new Uint8Array(16), how({ urgent: () => false, asks })));
+    expect(waiting()).toEqual([
+      [1, 0, 4],
+      [1, 4, 4],
+    ]);
+    const now = watch(reader.read(record(2, 12), new Uint8Array(12), how()));
+    expect(
+      waiting()
+        .slice(2)
+        .map(([id]) => id),
+    ).toEqual([2, 2, 2]);
+    expect(bytes).toEqual([4, 4]);
+    while (asked.length > 0) {
+      asked.shift()!.come();
+      await turn();
+    }
+    expect([later, now]).toEqual(Array(2).fill({ over: true, error: null }));
+  });
+
+  it("ends a record that waits at once when it is given up, and asks for no more of one that is read", async () => {
+    const { asked, record } = disk();
+    const reader = new PieceReader({ piece: 4, most: 1 });
+    const [abort, other] = [new AbortController(), new AbortController()];
+    const read = watch(reader.read(record(1, 12), new Uint8Array(12), how({ signal: abort.signal })));
+    const waiting = watch(reader.read(record(2, 4), new Uint8Array(4), how({ signal: other.signal })));
+    const reason = new Error("another expert is needed");
+    other.abort(reason);
+    await turn();
+    expect(waiting).toEqual({ over: true, error: reason });
+    abort.abort(reason);
+    await turn();
+    expect(read.over).toBe(false); // its piece is still written to
+    asked.shift()!.come();
+    await turn();
+    expect(read).toEqual({ over: true, error: reason });
+    expect(asked).toEqual([]);
+  });
+
   it("fails with the first error when no piece is in flight, and requests no more of the record", async () => {
     const { asked, record, waiting } = disk();
     const reader = new PieceReader({ piece: 4, most: 2 });

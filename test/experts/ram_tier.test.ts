@@ -33,20 +33,29 @@ function fakeSlots(slots: number): HostExperts & { readonly memory: Uint8Array[]
 /** A tier whose reads wait until they are released, or end by themselves after some turns. */
 function tierOf(slots: number, layers: number, quota: number, more: Partial<RamTierOptions> = {}) {
   const experts = fakeSlots(slots);
-  const reads: { layer: number; expert: number; done: () => void; fail: (error: Error) => void }[] = [];
+  const reads: {
+    layer: number;
+    expert: number;
+    signal: AbortSignal;
+    done: () => void;
+    fail: (error: Error) => void;
+  }[] = [];
+  let givenUp = 0;
   const tier = new RamTier({
     experts,
     layers,
     quota,
     policy: () => new Ewma(E),
-    read: (layer, expert, slot) =>
+    read: (layer, expert, slot, { signal, asks }) =>
       new Promise((resolve, reject) => {
+        asks?.(60); // of 100 bytes, before it is given up
+        signal.addEventListener("abort", () => void givenUp++);
         experts.memory[slot]!.fill(254); // half read
         const done = (): void => {
           experts.memory[slot]!.set([layer, expert]);
           resolve();
         };
-        reads.push({ layer, expert, done, fail: reject });
+        reads.push({ layer, expert, signal, done, fail: reject });
       }),
     clock: () => 0,
     ...more,
@@ -56,7 +65,7 @@ function tierOf(slots: number, layers: number, quota: number, more: Partial<RamT
     for (const read of reads.splice(0)) read.done();
     await turn();
   };
-  return { tier, experts, reads, flow };
+  return { tier, experts, reads, flow, givenUp: () => givenUp };
 }
 
 const uses = (...experts: number[]): ExpertUse[] => experts.map((expert) => ({ expert, tokens: 1 }));
@@ -125,7 +134,7 @@ describe("the tier in RAM", () => {
         expect(cache.residents).toEqual(replay[layer]!.residents);
       }
       const { reads, demandBytes, prefetchBytes, wastedBytes } = host.tier.counters;
-      expect(demandBytes + prefetchBytes).toBe(100 * reads);
+      expect(demandBytes + prefetchBytes).toBe(100 * reads - 40 * host.givenUp());
       expect(wastedBytes).toBeLessThanOrEqual(prefetchBytes);
       expect(prefetchBytes).toBeGreaterThan(0);
     },
@@ -203,19 +212,69 @@ describe("the tier in RAM", () => {
     const host = tierOf(5, 2, 1, { predict: () => [6, 7] });
     const visit = host.tier.visit(0, uses(0), x, () => {});
     await turn();
-    // no prefetching while a step waits for the disk
-    expect(host.reads.map(({ expert }) => expert)).toEqual([0]);
-    await host.flow();
-    await visit;
+    // behind the read that the step waits for
     expect(host.reads.map(({ layer, expert }) => [layer, expert])).toEqual([
+      [0, 0],
       [1, 6],
       [1, 7],
     ]);
+    host.reads.shift()!.done();
+    await visit;
     await host.flow();
     expect(await visited(host, 1, uses(6))).toEqual([6]);
     expect(host.tier.counters).toMatchObject({ demandBytes: 100, prefetchBytes: 200, wastedBytes: 0 });
     for (const expert of [1, 2, 3, 4]) await visited(host, 1, uses(expert));
     expect(host.tier.counters.wastedBytes).toBe(100);
+  });
+
+  it("gives up reads of experts that are not used after all, and counts what was read of them", async () => {
+    const host = tierOf(5, 2, 1, { predict: () => [6, 7] });
+    const first = host.tier.visit(0, uses(0), x, () => {});
+    await turn();
+    host.reads.shift()!.done();
+    await first;
+    const visit = host.tier.visit(1, uses(7, 3), x, () => {});
+    await turn();
+    expect(host.reads.map(({ expert, signal }) => [expert, signal.aborted])).toEqual([
+      [6, true],
+      [7, false],
+      [3, false],
+    ]);
+    await host.flow();
+    await visit;
+    const { demandBytes, prefetchBytes, wastedBytes } = host.tier.counters;
+    expect([demandBytes, prefetchBytes, wastedBytes]).toEqual([200, 160, 60]);
+    expect(host.tier.has(1, 6)).toBe(false);
+    expect(await visited(host, 1, uses(6))).toEqual([6]);
+  });
+
+  it("reads two layers ahead, the nearer first, and writes over nothing that it expects", async () => {
+    const predicted = (layer: number, _: Float32Array, ahead = 1): number[] =>
+      [[], [1], [2, 3, 4]][layer + ahead] ?? [];
+    const host = tierOf(3 + 3, 3, 1, { predict: predicted });
+    const visit = host.tier.visit(0, uses(0), x, () => {});
+    while (host.reads.length > 0) await host.flow();
+    await visit;
+    // 0 stays in its slot; one of the others is kept for a read on demand
+    expect([1, 2].map((layer) => host.tier.has(layer, layer))).toEqual([true, true]);
+    expect(host.tier.has(2, 3)).toBe(true);
+    const before = host.tier.counters.reads;
+    expect(await visited(host, 1, uses(1))).toEqual([1]);
+    expect(await visited(host, 2, uses(2, 3))).toEqual([2, 3]);
+    expect(host.tier.counters.demandBytes).toBe(100);
+    expect(host.tier.counters.reads).toBeLessThanOrEqual(before + 1); // 4, when there is a slot
+  });
+
+  it("does not try a prefetch again that fails: the step that needs the record does", async () => {
+    const host = tierOf(5, 2, 1, { predict: () => [6] });
+    const visit = host.tier.visit(0, uses(0), x, () => {});
+    await turn();
+    host.reads.splice(1)[0]!.fail(new WeightsError("a bad sector"));
+    await turn();
+    expect(host.reads.map(({ expert }) => expert)).toEqual([0]);
+    await host.flow();
+    await visit;
+    expect(await visited(host, 1, uses(6))).toEqual([6]);
   });
 
   it("close() rejects pending callers and ends when no read is in flight", async () => {

@@ -148,6 +148,34 @@ describe("records that have to be packed", () => {
     ]);
   });
 
+  it("that a step waits for begin beside one that is read ahead, and what is given up makes room", async () => {
+    const conversions = new Conversions();
+    const running: { name: string; end: () => void }[] = [];
+    const [gone, late] = [new AbortController(), new AbortController()];
+    const start = (name: string, urgent: boolean, signal = new AbortController().signal) =>
+      conversions.inTurn({ signal, urgent: () => urgent, bypass: false }, true, () => {
+        return new Promise((resolve) => running.push({ name, end: resolve }));
+      });
+    const names = () => running.map(({ name }) => name);
+    const reads = [start("ahead", false, gone.signal), start("later", false, late.signal)];
+    const given = expect(reads[1]).rejects.toThrow("not used");
+    expect(names()).toEqual(["ahead"]); // it still asks
+    reads.push(start("needed", true));
+    expect(names()).toEqual(["ahead", "needed"]);
+    reads.push(start("needed too", true));
+    late.abort(new Error("not used"));
+    await given;
+    gone.abort(new Error("not used"));
+    expect(names().length).toBe(2); // its memory is still written to
+    running[0]!.end();
+    running[1]!.end();
+    await Promise.all([reads[0], reads[2]]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(names()).toEqual(["ahead", "needed", "needed too"]);
+    running[2]!.end();
+    await reads[3];
+  });
+
   it("are packed again if there is no place to keep them", async () => {
     const folder = temporary();
     const file = join(folder, "no folder");

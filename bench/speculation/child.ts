@@ -45,6 +45,8 @@ export interface Row {
   readonly accepted: number;
   /** To a GPU, after the first token; null on the CPU. */
   readonly submits: number | null;
+  /** Experts that steps after the first token used and that were in no slot; null: all have one. */
+  readonly missing: number | null;
   /** Of the answer's ids. */
   readonly digest: string;
 }
@@ -79,6 +81,12 @@ async function opened({ model, weights, threads, adapter, way, slots }: Task, di
   });
 }
 
+/** Experts that were in no slot, until now; null where all are in memory. */
+function missing(model: Model): number | null {
+  const { experts } = model.stats();
+  return experts?.main.layers.reduce((sum, { misses }) => sum + misses, 0) ?? null;
+}
+
 async function measured(model: Model, { name, kind, prompt, held }: Text, tokens: number): Promise<Row> {
   const session = model.session();
   const pattern = held?.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
@@ -90,9 +98,10 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
   let finish: GenerationResult | undefined;
   let before: NodeJS.CpuUsage | undefined;
   let submitted = 0;
+  let missed = 0;
   try {
     for await (const piece of session.generate(prompt, constraint ? { ...ending, constraint } : options)) {
-      if (!before) submitted = submits?.count ?? 0;
+      if (!before) [submitted, missed] = [submits?.count ?? 0, missing(model) ?? 0];
       before ??= process.cpuUsage();
       ids.push(...piece.ids);
       finish = piece.finish;
@@ -105,7 +114,11 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
   const { drafted, accepted } = finish!.speculation ?? { drafted: 0, accepted: 0 };
   const digest = createHash("sha256").update(ids.join(" ")).digest("hex").slice(0, 16);
   const { decodeTps } = finish!.timings;
-  const counts = { tokens: ids.length, drafted, accepted, submits: submits && submits.count - submitted };
+  const since = missing(model);
+  const counts = {
+    ...{ tokens: ids.length, drafted, accepted, submits: submits && submits.count - submitted },
+    missing: since === null ? null : since - missed,
+  };
   return { name, kind, decodeTps, cpuMs: (user + system) / 1000, ...counts, digest };
 }
 

@@ -27,6 +27,8 @@ interface Summary extends Pick<Row, "name" | "kind"> {
   readonly tokensPerStep: number;
   /** Of a GPU, after the first token; null on the CPU. */
   readonly submitsPerToken: number | null;
+  /** Missing experts a token after the first, without drafts and with; null: all are in memory. */
+  readonly missingPerToken: { readonly off: number; readonly on: number } | null;
   /** Whether the tokens are those without drafts: on a GPU other kernels compute them there. */
   readonly same: boolean;
   readonly drafted: number;
@@ -75,13 +77,25 @@ export function summary(
   const pairs = runs.map(({ off, on }) => ({ off: off[at]!, on: on[at]! }));
   const [first] = pairs;
   const { name, kind, digest } = first!.off;
-  const { tokens, drafted, accepted, submits, digest: found } = first!.on;
+  const { tokens, drafted, accepted, submits, missing, digest: found } = first!.on;
   const same = found === digest;
   if (pairs.some(({ off, on }) => off.digest !== digest || on.digest !== found) || !(same || submits !== null))
     throw new Error(`${name}: the tokens differ with drafts`);
   const submitsPerToken = submits && submits / (tokens - 1);
+  const off = first!.off.missing;
+  const missingPerToken =
+    missing === null || off === null ? null : { off: off / (first!.off.tokens - 1), on: missing / (tokens - 1) };
   return {
-    ...{ name, kind, drafted, accepted, tokensPerStep: tokens / (tokens - accepted), submitsPerToken, same },
+    ...{
+      name,
+      kind,
+      drafted,
+      accepted,
+      tokensPerStep: tokens / (tokens - accepted),
+      submitsPerToken,
+      missingPerToken,
+      same,
+    },
     offTps: median(pairs.map(({ off }) => off.decodeTps)),
     onTps: median(pairs.map(({ on }) => on.decodeTps)),
     ratio: median(pairs.map(({ off, on }) => on.decodeTps / off.decodeTps)),
@@ -90,10 +104,13 @@ export function summary(
 }
 
 function line({ name, offTps, onTps, ratio, cpuRatio, same, ...row }: Summary): string {
-  const { tokensPerStep, submitsPerToken, drafted, accepted } = row;
+  const { tokensPerStep, submitsPerToken, missingPerToken: missing, drafted, accepted } = row;
   const given = submitsPerToken === null ? "" : `, ${submitsPerToken.toFixed(2)} submits a token`;
+  const brought = missing
+    ? `, ${missing.on.toFixed(2)} missing experts a token, ${missing.off.toFixed(2)} without`
+    : "";
   const rates = `${offTps.toFixed(1).padStart(8)} off ${onTps.toFixed(1).padStart(8)} on`;
-  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right${given}${same ? "" : ", other tokens"}`;
+  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right${given}${brought}${same ? "" : ", other tokens"}`;
 }
 
 function parse(root: URL, args: readonly string[]) {

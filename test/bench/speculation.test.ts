@@ -14,6 +14,7 @@ const row = (decodeTps: number, cpuMs: number, more: Partial<Row> = {}): Row => 
     drafted: 30,
     accepted: 20,
     submits: null,
+    missing: null,
     digest: "a",
   },
   ...more,
@@ -28,7 +29,7 @@ describe("speculation", () => {
     ];
     expect(summary(runs, 0)).toEqual({
       ...{ name: "usual 1", kind: "usual", offTps: 100, onTps: 100, ratio: 1.5, cpuRatio: 1.5 },
-      ...{ tokensPerStep: 2, drafted: 30, accepted: 20, submitsPerToken: null, same: true },
+      ...{ tokensPerStep: 2, drafted: 30, accepted: 20, submitsPerToken: null, missingPerToken: null, same: true },
     });
   });
 
@@ -38,6 +39,11 @@ describe("speculation", () => {
     expect([submitsPerToken, same]).toEqual([26 / 39, false]);
     const other = { off: runs[0]!.off, on: [row(150, 60, { submits: 26, digest: "c" })] };
     expect(() => summary([...runs, other], 0)).toThrow("usual 1: the tokens differ");
+  });
+
+  it("says how many experts a token missed, without drafts and with", () => {
+    const runs = [{ off: [row(100, 90, { missing: 78 })], on: [row(150, 60, { missing: 39 })] }];
+    expect(summary(runs, 0).missingPerToken).toEqual({ off: 2, on: 1 });
   });
 
   it.each([

@@ -14,7 +14,8 @@ import type { WeightsFolder } from "./weights_folder.ts";
 
 export type { WeightsFolder } from "./weights_folder.ts";
 
-const SINGLE = "model.safetensors";
+/** The weights of a folder where they are one file. */
+export const SINGLE = "model.safetensors";
 const GENERATION_CONFIG = "generation_config.json";
 /** Small files that are read of every folder but a GGUF file's, whether they exist or not. */
 export const FOLDER_FILES: readonly string[] = ["config.json", GENERATION_CONFIG];

@@ -3,6 +3,7 @@
 import { WeightsError } from "../errors.ts";
 import { Coming } from "./coming.ts";
 import type { Files, Opened } from "./files.ts";
+import { FOLDER_FILES, SINGLE } from "./folder.ts";
 import { startsGguf } from "./gguf/container.ts";
 import { isGgufName } from "./gguf/split.ts";
 import { JoinedReads } from "./joined_reads.ts";
@@ -28,22 +29,32 @@ const CONFIG_LIMIT = 4 * 2 ** 20;
 /**
  * What a URL is: a file, by a name that ends in .gguf, .json or .model or by the first bytes of a
  * GGUF file, or else a folder. What is beside a file is asked for with the same query.
+ * @param asModel whether it will be opened as one: of a folder, what that waits for is then asked
+ * for at once
  */
-export async function httpFolderOrFile(url: string, fetcher?: typeof fetch): Promise<Opened> {
+export async function httpFolderOrFile(url: string, fetcher?: typeof fetch, asModel = false): Promise<Opened> {
   const [, folder = "./", encoded = "", query = ""] = /^([^?#]*\/)?([^/?#]*)(\?[^#]*)?/.exec(url) ?? [];
   const name = decoded(encoded);
   const beside = (): HttpFiles => new HttpFiles(folder.slice(0, -1), fetcher ?? ((...args) => fetch(...args)), query);
   if (isGgufName(name) || /\.(json|model)$/.test(name)) return { files: beside(), file: name };
   const files = httpFiles(url, fetcher);
   // below an address with a query there is nothing
-  const isFolder = name === "" || (query === "" && (await files.whole!("config.json", CONFIG_LIMIT)) !== null);
-  if (isFolder) return { files, file: null };
+  const mayBeFolder = name === "" || query === "";
+  if (mayBeFolder && asModel) {
+    files.soon!(FOLDER_FILES);
+    files.size(SINGLE).catch(() => {}); // found out again when it is needed
+  }
+  if (name === "" || (mayBeFolder && (await files.whole!("config.json", CONFIG_LIMIT)) !== null))
+    return { files, file: null };
   const other = beside();
   const start = new Uint8Array(4);
   if (((await other.size(name)) ?? 0) >= 4) await other.read(name, 0, start);
-  if (startsGguf(start)) return { files: other, file: name };
-  await other.close();
-  return { files, file: null };
+  if (!startsGguf(start)) {
+    await other.close();
+    return { files, file: null };
+  }
+  await files.close();
+  return { files: other, file: name };
 }
 
 /** A part of a URL as text; as it is if it is no text. */

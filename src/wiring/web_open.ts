@@ -74,13 +74,13 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
   const { base, ...own } = host;
   // A worker that was made from a text has no address that others could be below.
   const absolute = (url: string): string => (base === undefined ? url : new URL(url, base).href);
-  const placeOf = async (text: string): Promise<Opened> =>
-    (await pulledFiles(text)) ?? httpFolderOrFile(absolute(text));
+  const placeOf = async (text: string, asModel: boolean): Promise<Opened> =>
+    (await pulledFiles(text)) ?? httpFolderOrFile(absolute(text), undefined, asModel);
   const label = typeof weights === "string" ? weights : labelOf(weights);
   const platform: Platform = {
     // a draft model is named by a text
-    files: async (text) => (typeof weights === "string" || text !== label ? placeOf(text) : openedOf(weights)),
-    tokenizer: async (text) => (typeof tokenizer === "object" ? tokenizerOf(tokenizer) : placeOf(text)),
+    files: async (text) => (typeof weights === "string" || text !== label ? placeOf(text, true) : openedOf(weights)),
+    tokenizer: async (text) => (typeof tokenizer === "object" ? tokenizerOf(tokenizer) : placeOf(text, false)),
     gpu: webGpu,
     mayHaveGpu: true,
     ram: DEFAULT_RAM,

@@ -226,6 +226,23 @@ describe("requests for a folder below a URL", () => {
     expect(asked.slice(5)).toEqual([3]); // nothing is known of who reads on there
   });
 
+  it("go out for the header of weights before it is known that there is a folder", async () => {
+    let header = (): void => {};
+    const asked = new Promise<void>((resolve) => {
+      header = resolve;
+    });
+    const { url } = await serve(async (request, response, name) => {
+      const path = inRepo(`models/tales/${name}`);
+      if (!existsSync(path)) return void response.writeHead(404).end();
+      if (name.endsWith(".safetensors")) header();
+      if (name === "config.json") await asked; // for ever, if the header came after it
+      const { status, headers, body } = ranged(readFileSync(path), request);
+      response.writeHead(status, headers).end(body);
+    });
+    const model = await open(url, { backend: "cpu", threads: 1, weights: "q4", context: 64 });
+    await model.close();
+  });
+
   it("go out for the first weights while the vocabulary is read", async () => {
     let weights = (): void => {};
     const asked = new Promise<void>((resolve) => {

@@ -32,6 +32,7 @@ import { type Fingerprint, readSaved, type SavedShape, writeSaved } from "./save
 import { withJsonSchemas } from "./schemas.ts";
 import { createSession } from "./session.ts";
 import type { Restored } from "./session_context.ts";
+import { spellingOf } from "./spelling.ts";
 import { createStepper, type Runner } from "./stepper.ts";
 import { StreamedChunks } from "./streamed_chunks.ts";
 import { textCodec } from "./text.ts";
@@ -91,7 +92,9 @@ export function createModel(parts: ModelParts): Model {
   const lengths = ropeLengths(architecture);
   const { rowsAgree = 0 } = ops;
   const noDrafts = whyNoDrafts(parts);
-  const drafting = noDrafts === null ? new Drafting(vocab, rowsAgree, () => !watch.on, parts.draft ?? null) : null;
+  const spelling = parts.tokenizer && spellingOf(parts.tokenizer, vocab);
+  const drafting =
+    noDrafts === null ? new Drafting(vocab, rowsAgree, () => !watch.on, parts.draft ?? null, spelling) : null;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {

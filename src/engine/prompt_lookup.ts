@@ -38,21 +38,29 @@ export class PromptLookup {
 
   /** The longest match, the latest of equal ones; null: the last two tokens are new. */
   find(): Match | null {
-    const tokens = this.#tokens;
-    const end = tokens.length;
+    const end = this.#tokens.length;
     let found: Match | null = null;
     let at = this.#last.get(this.#pair(end)) ?? 0;
     for (let places = 0; at > 0 && places < PLACES; places++) {
-      let length = 2;
-      while (length < LONGEST && length < at && tokens[at - 1 - length] === tokens[end - 1 - length]) length++;
+      const length = this.equal(at);
       if (found === null || length > found.length) found = { at, length };
       at = this.#before[at] ?? 0;
     }
     return found;
   }
 
-  /** The token that is expected `ahead` tokens behind the end of the text, from a match. */
-  after({ at }: Match, ahead: number): number {
+  /** How many tokens before `at` are those at the end of the text, LONGEST at most. */
+  equal(at: number): number {
+    const tokens = this.#tokens;
+    const end = tokens.length;
+    const most = Math.min(LONGEST, at);
+    let length = 0;
+    while (length < most && tokens[at - 1 - length] === tokens[end - 1 - length]) length++;
+    return length;
+  }
+
+  /** The token that is expected `ahead` tokens behind the end of the text, from a place on. */
+  after(at: number, ahead: number): number {
     const end = this.#tokens.length;
     const period = end - at;
     // Behind the end the text is expected to go on as it did from the match.

@@ -10,25 +10,14 @@ import { UNDECIDED } from "../backend/ops.ts";
 import type { SpeculationCounts } from "./api.ts";
 import { DEPTH } from "./depth.ts";
 import type { Drafter } from "./drafter.ts";
+import { MatchShares } from "./match_shares.ts";
 import { mostGain } from "./most_gain.ts";
-import { type Match, PromptLookup } from "./prompt_lookup.ts";
-import { Share } from "./share.ts";
+import type { Spelling } from "./spelling.ts";
 import type { StepCosts } from "./step_costs.ts";
+import { TextLookup, type TextMatch } from "./text_lookup.ts";
 
 /** Drafted tokens that a step may have; products take rows by four. */
 const DRAFTS = [1, 2, 3, 5, 7, 11, 15] as const;
-/**
- * Classes of matches: the length below which each ends, and the share of right drafts that is
- * expected before there are observations.
- */
-const CLASSES = [
-  { below: 3, expected: 0.3 },
-  { below: 4, expected: 0.4 },
-  { below: 6, expected: 0.5 },
-  { below: 10, expected: 0.7 },
-  { below: 18, expected: 0.8 },
-  { below: Number.POSITIVE_INFINITY, expected: 0.9 },
-] as const;
 
 type Counts = { -readonly [K in keyof SpeculationCounts]: number };
 
@@ -47,6 +36,8 @@ export interface SpeculationParts {
    * are chosen, so that those which were not never become fewer.
    */
   readonly totals?: Counts;
+  /** The tokens' bytes; null: they have no text. */
+  readonly spelling?: Spelling | null;
 }
 
 /** Tokens that a step drafted. */
@@ -62,16 +53,16 @@ interface Open {
 
 /** Drafts for one text. */
 export class Speculation {
-  readonly #lookup: PromptLookup;
+  readonly #lookup: TextLookup;
+  readonly #spelling: Spelling | null;
   readonly #costs: StepCosts;
   readonly #vocab: number;
   readonly #rows: number;
   readonly #wanted: () => boolean;
   readonly #drafter: Proposing | null;
   readonly #totals: Counts | null;
-  /** By class of match: how often the token after it is the one that followed there. */
-  readonly #right = CLASSES.map(({ expected }) => new Share(expected));
-  #match: Match | null = null;
+  readonly #right = new MatchShares();
+  #match: TextMatch | null = null;
   /** Tokens that the last step drafted and that are still open, and the logits after each. */
   #open: Open | null = null;
   /** How many tokens the draft model is to propose, where leads() has found that; 0: it has not. */
@@ -84,9 +75,10 @@ export class Speculation {
 
   /** @param vocab V */
   constructor(vocab: number, costs: StepCosts, parts: SpeculationParts = {}) {
-    const { rows = Number.POSITIVE_INFINITY, wanted = () => true, drafter, totals } = parts;
+    const { rows = Number.POSITIVE_INFINITY, wanted = () => true, drafter, totals, spelling = null } = parts;
     this.#rows = rows;
-    this.#lookup = new PromptLookup(vocab);
+    this.#lookup = new TextLookup(vocab, spelling);
+    this.#spelling = spelling;
     this.#costs = costs;
     this.#vocab = vocab;
     this.#wanted = wanted;
@@ -104,7 +96,10 @@ export class Speculation {
     const seen = this.#lookup.length;
     if (seen === text.length) return;
     this.#proposed = []; // for a step that had no drafts, because others shared it
-    if (this.#match) this.#right[classOf(this.#match.length)]!.note(this.#lookup.after(this.#match, 0) === text[seen]);
+    if (this.#match) {
+      const expected = this.#lookup.after(this.#match, 0);
+      this.#right.note(this.#match, this.#size(expected), expected === text[seen]);
+    }
     for (let i = seen; i < text.length; i++) this.#lookup.push(text[i]!);
     this.#match = this.#lookup.find();
   }
@@ -225,7 +220,8 @@ export class Speculation {
   #expected(most: number, ahead = 0): number {
     const match = this.#match;
     if (match === null || this.#costs.one === null) return 0;
-    const chance = (n: number): number => this.#right[classOf(match.length + n - 1)]!.value;
+    const chance = (n: number): number =>
+      this.#right.chance(match, n, this.#size(this.#lookup.after(match, n - 1)));
     const more = (drafts: number): number => this.#costs.relative(drafts + 1)! - 1;
     const waits = ahead > 0 ? more(1) : 0;
     let stays = 1;
@@ -236,8 +232,9 @@ export class Speculation {
       (n) => 1 + stays * more(n) + waits,
     );
   }
-}
 
-function classOf(length: number): number {
-  return CLASSES.findIndex(({ below }) => length < below);
+  /** Bytes of a token; 0: it has no text. */
+  #size(id: number): number {
+    return this.#spelling?.bytes(id).length ?? 0;
+  }
 }

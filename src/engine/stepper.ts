@@ -208,7 +208,8 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
       let row = 0;
       for (const work of works) {
         const rows = rowsOf(work);
-        work.done(logits.slice(row * vocab, (row + rows) * vocab));
+        const all = works.length === 1; // of several rows a copy takes long, and its memory must be collected
+        work.done(all ? logits : logits.slice(row * vocab, (row + rows) * vocab));
         row += rows;
       }
     } catch (error) {

@@ -69,8 +69,8 @@ describe("prompt lookup", () => {
   it("expects a text to go on as it did there, over its end too", () => {
     const lookup = new PromptLookup(100);
     for (const id of [1, 2, 3, 1, 2]) lookup.push(id);
-    const match = lookup.find()!;
-    expect([0, 1, 2, 3, 4].map((ahead) => lookup.after(match, ahead))).toEqual([3, 1, 2, 3, 1]);
+    const { at } = lookup.find()!;
+    expect([0, 1, 2, 3, 4].map((ahead) => lookup.after(at, ahead))).toEqual([3, 1, 2, 3, 1]);
   });
 
   it("finds a longest match of any text, as a search through all of it does", () => {

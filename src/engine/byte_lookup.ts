@@ -71,7 +71,10 @@ export class ByteLookup {
     }
   }
 
-  /** The longest match, the latest of equal ones; else the longest near where a copy parted. */
+  /**
+   * The longest match, the latest of equal ones; else the place of a copy that went on near where
+   * it had parted from its source.
+   */
   find(): BytePlace | null {
     const found = this.#longest() ?? this.#near();
     if (found !== null && (found.near || found.length >= COPIED)) this.#source = found.at;
@@ -138,9 +141,11 @@ export class ByteLookup {
   }
 
   #near(): BytePlace | null {
-    const { at: parted, tokens } = this.#parted;
-    if (this.#source >= 0 || parted < 0 || tokens > PATIENCE) return null;
     const last = this.#starts[this.#starts.length - 1]!;
+    const source = this.#source;
+    if (source >= 0) return source > last ? null : { at: source, length: this.#equal(source, LONGEST), near: true };
+    const { at: parted, tokens } = this.#parted;
+    if (parted < 0 || tokens > PATIENCE) return null;
     const least = Math.max(RETURN, this.#end - last);
     const to = Math.min(parted + NEAR.behind, last);
     let best: BytePlace | null = null;

@@ -23,13 +23,7 @@ export class Drafting {
    * @param wanted whether tokens may be drafted now
    * @param spelling null: tokens have no text
    */
-  constructor(
-    vocab: number,
-    rows: number,
-    wanted: () => boolean,
-    draft: DraftModel | null,
-    spelling: Spelling | null,
-  ) {
+  constructor(vocab: number, rows: number, wanted: () => boolean, draft: DraftModel | null, spelling: Spelling | null) {
     this.#vocab = vocab;
     this.#rows = rows;
     this.#wanted = wanted;

@@ -220,8 +220,7 @@ export class Speculation {
   #expected(most: number, ahead = 0): number {
     const match = this.#match;
     if (match === null || this.#costs.one === null) return 0;
-    const chance = (n: number): number =>
-      this.#right.chance(match, n, this.#size(this.#lookup.after(match, n - 1)));
+    const chance = (n: number): number => this.#right.chance(match, n, this.#size(this.#lookup.after(match, n - 1)));
     const more = (drafts: number): number => this.#costs.relative(drafts + 1)! - 1;
     const waits = ahead > 0 ? more(1) : 0;
     let stays = 1;

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
 import { PromptLookup } from "../../src/engine/prompt_lookup.ts";
 import { Speculation } from "../../src/engine/speculation.ts";
+import type { Spelling } from "../../src/engine/spelling.ts";
 import { StepCosts } from "../../src/engine/step_costs.ts";
 import type { Constraint } from "../../src/grammar/types.ts";
 import { expectIdle, type FakeOptions, fakeBackend, logitsAfter, on, VOCAB } from "../support/fake_backend.ts";
@@ -50,6 +51,18 @@ function copying(period: number, options: FakeOptions = {}) {
 }
 
 const free = () => new Speculation(VOCAB, new FixedCosts(() => 1));
+
+/** The same, of tokens whose bytes may be other tokens' too; the end token has none. */
+const PIECES = ["", "a", "b", "c", "ab", "ba", "bc", "cb", "ca", "ac", "abc", "cab", "bab", "aba", "aa", "bb"];
+const BYTES = PIECES.map((piece) => new TextEncoder().encode(piece));
+const spelling: Spelling = {
+  bytes: (id) => BYTES[id]!,
+  id(bytes) {
+    const at = PIECES.indexOf(new TextDecoder().decode(bytes));
+    return at < 0 ? null : at;
+  },
+};
+const spelled = () => new Speculation(VOCAB, new FixedCosts(() => 1), { spelling });
 
 describe("prompt lookup", () => {
   it.each([
@@ -196,15 +209,17 @@ describe("an answer with drafts", () => {
     ["in windows", {}, { window: 6 }],
     ["in steps of four", {}, { maxTokens: 4 }],
   ])("is the answer without: %s", async (_, options, backendOptions) => {
-    for (const [period, seed] of [
-      [3, 1],
-      [7, 2],
-      [12, 3],
+    for (const [period, seed, speculate] of [
+      [3, 1, free],
+      [7, 2, free],
+      [12, 3, free],
+      [3, 4, spelled],
+      [11, 5, spelled],
     ] as const) {
       const prompt = Array.from({ length: 20 }, (_, i) => ((i * i + seed) % (VOCAB - 1)) + 1);
       const asked = { ...on(90), ...options };
       const plain = copying(period, backendOptions);
-      const drafting = copying(period, { ...backendOptions, speculate: free });
+      const drafting = copying(period, { ...backendOptions, speculate });
       const without = await collect(plain.session().generate(prompt, asked));
       const all: unknown[] = [];
       const session = drafting.session();
@@ -235,15 +250,17 @@ describe("an answer with drafts", () => {
   ];
   it.each(ahead)("is the answer of steps that run ahead: %s", async (_, options, backendOptions) => {
     let accepted = 0;
-    for (const [period, seed] of [
-      [3, 1],
-      [7, 2],
-      [12, 3],
+    for (const [period, seed, speculate] of [
+      [3, 1, free],
+      [7, 2, free],
+      [12, 3, free],
+      [3, 4, spelled],
+      [11, 5, spelled],
     ] as const) {
       const prompt = Array.from({ length: 20 }, (_, i) => ((i * i + seed) % (VOCAB - 1)) + 1);
       const asked = { ...on(90), ...options };
       const plain = copying(period, { ...backendOptions, chooses: true });
-      const drafting = copying(period, { ...backendOptions, chooses: true, speculate: free });
+      const drafting = copying(period, { ...backendOptions, chooses: true, speculate });
       const without = await collect(plain.session().generate(prompt, asked));
       const session = drafting.session();
       const withDrafts = await collect(session.generate(prompt, asked));
@@ -295,7 +312,7 @@ describe("an answer with drafts", () => {
             );
             return (await Promise.all(found)).map(({ ids }) => ids);
           };
-          expect(await answers(free)).toEqual(await answers());
+          expect(await answers(spelled)).toEqual(await answers());
         },
       ),
       { numRuns: 40 },
@@ -357,7 +374,7 @@ describe("an answer with drafts", () => {
         async (asks, blocks, window) => {
           const room = { blocks, ...(window !== undefined && { window }) };
           const answers = await Promise.all(
-            [undefined, free].map(async (speculate) => {
+            [undefined, spelled].map(async (speculate) => {
               const backend = copying(4, { ...room, ...(speculate && { speculate }) });
               const found = asks.map(({ seed, length, temperature }) =>
                 collect(

@@ -30,7 +30,10 @@ const COPIED: readonly { readonly below: number; readonly sizes: readonly (Class
 ];
 /** The first token behind a place near which a copy parted from its source. */
 const NEAR: Class = { expected: 0.4 };
-/** Tokens that spell the rest of another one: of a single byte, with which a word of a copy ends. */
+/**
+ * Tokens that spell the rest of another one: a single byte, with which a word of a copy ends, and
+ * others.
+ */
 const LAST: Class = { expected: 0.9 };
 const REST: Class = { expected: 0.45 };
 

@@ -12,13 +12,14 @@ import { inRepo } from "../support/fixtures.ts";
 import { collect } from "../support/pieces.ts";
 import { some } from "../support/some.ts";
 
-// Drafts follow from the text alone, however long steps take here: as many as there may be.
+// Drafts follow from the text alone, however long steps take here. They are not free: those that
+// are wrong ask for experts too.
 vi.mock("../../src/engine/step_costs.ts", () => ({
   StepCosts: class {
     readonly one = 1;
     note(): void {}
-    relative(): number {
-      return 1;
+    relative(tokens: number): number {
+      return 1 + 0.1 * (tokens - 1);
     }
   },
 }));

@@ -10,6 +10,15 @@
 // - One bit: element j holds weights 32j..32j+31; bit k of its byte b is weight 32j+4k+b.
 //   `(element >> k) & 0x01010101` is four levels.
 
+/** Makes something when it is first asked for, and keeps it. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly it: T } | null = null;
+  return () => {
+    made ??= { it: make() };
+    return made.it;
+  };
+}
+
 /** The nibble of weight i. */
 export function nibble(plane: Uint8Array, i: number): number {
   const byte = plane[(i >>> 3) * 4 + (i & 3)]!;

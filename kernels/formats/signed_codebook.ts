@@ -3,7 +3,7 @@
 
 import type { Format } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
-import { nibble, putWord, words } from "./bits.ts";
+import { nibble, once, putWord, words } from "./bits.ts";
 
 export const PLANES = [
   { name: "codes", bytes: 128, element: 4 },
@@ -23,12 +23,15 @@ export function unpackSigned(values: Int8Array, unit: number): Format["unpack"] 
 }
 
 /**
- * A codebook of four magnitudes an entry, the place of each in a byte.
+ * A codebook of four magnitudes an entry, the place of each in a byte; made when it is first asked
+ * for, as few models need it.
  * @param digits four an entry, each 0..7
  */
-export function codebook(digits: string): Uint32Array {
-  return Uint32Array.from({ length: digits.length / 4 }, (_, entry) =>
-    [3, 2, 1, 0].reduce((word, b) => (word << 8) | Number(digits[4 * entry + b]), 0),
+export function codebook(digits: string): () => Uint32Array {
+  return once(() =>
+    Uint32Array.from({ length: digits.length / 4 }, (_, entry) =>
+      [3, 2, 1, 0].reduce((word, b) => (word << 8) | Number(digits[4 * entry + b]), 0),
+    ),
   );
 }
 

@@ -7,7 +7,7 @@
 
 import type { Format } from "../../src/tensor/format.ts";
 import { HALF_TO_FLOAT } from "../../src/tensor/half.ts";
-import { oneBit, putWord, twoBits, words } from "./bits.ts";
+import { once, oneBit, putWord, twoBits, words } from "./bits.ts";
 
 /** @param two, one the names of the planes of bits */
 export function planesOf(two: string, one: string): Format["planes"] {
@@ -32,15 +32,17 @@ export function unpackOdd(values: Int8Array): Format["unpack"] {
 }
 
 /**
- * A codebook of eight weights an entry: bits of weights b and 4 + b in byte b, as in planes.
+ * A codebook of eight weights an entry: bits of weights b and 4 + b in byte b, as in planes; made
+ * when it is first asked for, as few models need it.
  * @param hex two bytes an entry, two bits a weight
  */
-export function codebook(hex: string): Uint32Array {
-  return Uint32Array.from({ length: hex.length / 4 }, (_, entry) => {
+export function codebook(hex: string): () => Uint32Array {
+  const entryAt = (entry: number): number => {
     const byte = (i: number) => Number.parseInt(hex.slice(4 * entry + 2 * i, 4 * entry + 2 * i + 2), 16);
     const of = (b: number) => ((byte(0) >>> (2 * b)) & 3) | (((byte(1) >>> (2 * b)) & 3) << 2);
     return of(0) | (of(1) << 8) | (of(2) << 16) | (of(3) << 24);
-  });
+  };
+  return once(() => Uint32Array.from({ length: hex.length / 4 }, (_, entry) => entryAt(entry)));
 }
 
 /** Writes two entries, sixteen weights. */

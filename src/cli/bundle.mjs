@@ -16,6 +16,23 @@ const KERNELS = "kernels/wasm.js";
 /** A package or a part of Node, not a file. */
 const PACKAGE = /^(?!\.|\/|\0|[A-Za-z]:[\\/])/;
 
+/**
+ * Parts of Node that few commands use and that take milliseconds to load -> what the bundle takes
+ * from them: functions, which load the part when they are called.
+ */
+const LATE = {
+  "node:crypto": ["createHash", "randomUUID", "timingSafeEqual"],
+  "node:readline": ["createInterface"],
+  "node:readline/promises": ["createInterface"],
+  "node:zlib": ["deflateSync", "gzipSync"],
+};
+
+/** A module of such functions; the bundler reports a name that is missing. */
+function late(part) {
+  const load = `process.getBuiltinModule(${JSON.stringify(part)})`;
+  return LATE[part].map((name) => `export const ${name} = (...args) => ${load}.${name}(...args);\n`).join("");
+}
+
 /** The address of a module, as seen from the bundle. */
 function address(id) {
   const path = JSON.stringify(relative(out, id).replaceAll("\\", "/"));
@@ -32,7 +49,11 @@ await build({
     {
       name: "apart",
       enforce: "pre",
-      resolveId: (id) => (id.endsWith(KERNELS) ? { id: `../${KERNELS}`, external: true } : null),
+      resolveId(id) {
+        if (id.endsWith(KERNELS)) return { id: `../${KERNELS}`, external: true };
+        return Object.hasOwn(LATE, id) ? `\0${id}` : null;
+      },
+      load: (id) => (Object.hasOwn(LATE, id.slice(1)) ? late(id.slice(1)) : null),
       transform: (code, id) =>
         code.includes("import.meta.url") ? { code: code.replaceAll("import.meta.url", address(id)), map: null } : null,
     },
@@ -43,7 +64,7 @@ await build({
     target: "es2022",
     minify: false,
     rollupOptions: {
-      external: PACKAGE,
+      external: (id) => PACKAGE.test(id) && !Object.hasOwn(LATE, id),
       output: { entryFileNames: "start.js", chunkFileNames: "[name].js" },
     },
   },

@@ -34,19 +34,13 @@ export function toFiniteHalf(value: number): number {
  */
 export const HALF_TO_FLOAT: Float32Array = (() => {
   const table = new Float32Array(65536);
-  for (let half = 0; half < 65536; half++) {
-    const sign = half & 0x8000 ? -1 : 1;
-    const exponent = (half >>> 10) & 31;
-    const fraction = half & 1023;
-    table[half] =
-      exponent === 0
-        ? sign * fraction * 2 ** -24
-        : exponent === 31
-          ? fraction
-            ? Number.NaN
-            : sign * Number.POSITIVE_INFINITY
-          : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-  }
+  const bits = new Uint32Array(table.buffer);
+  // The same bits, with a bias of the exponent that is greater by 112; of infinities and NaN all
+  // bits of it are set. Subnormal ones are multiples of 2^-24.
+  for (let half = 0x0400; half < 0x7c00; half++) bits[half] = (half << 13) + (112 << 23);
+  for (let half = 0x7c00; half < 0x8000; half++) bits[half] = (half << 13) | 0x7f800000;
+  for (let half = 0; half < 0x0400; half++) table[half] = half * 2 ** -24;
+  for (let half = 0; half < 0x8000; half++) bits[0x8000 + half] = bits[half]! | 0x80000000;
   return table;
 })();
 

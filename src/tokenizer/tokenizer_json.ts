@@ -131,11 +131,12 @@ function readMerges(
     }
     const left = ids.get(a);
     const right = ids.get(b);
-    if (left === undefined || right === undefined || !ids.has(a + b)) {
-      const missing = left === undefined ? a : right === undefined ? b : a + b;
+    const joined = a + b; // once: each costs a new string and its hash
+    const result = ordinary.get(joined);
+    if (left === undefined || right === undefined || (result === undefined && !ids.has(joined))) {
+      const missing = left === undefined ? a : right === undefined ? b : joined;
       throw new WeightsError(`${where}: model.merges[${rank}]: ${shown(missing)} is not in model.vocab`);
     }
-    const result = ordinary.get(a + b);
     if (result !== undefined) merges.push({ left, right, rank, result });
   }
   return new Merges(merges);

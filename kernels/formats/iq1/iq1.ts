@@ -17,10 +17,13 @@ const iq1_s: GgmlType = {
   type: 19,
   bytes: 50,
   exponents: halvesAt(0),
-  codebook: ENTRIES,
+  get codebook() {
+    return ENTRIES();
+  },
   // d: f16; the low eight bits of 32 entries; a u16 for each 32 weights: three high bits of each
   // entry, three of a scale, and the sign of the eighth.
   split(blocks, [thirds, eighths, scales, supers]) {
+    const entries = ENTRIES();
     for (let g = 0, at = 0; at < blocks.length; g++, at += 50) {
       splitBytes(blocks, at, 2, supers!, 2 * g);
       for (let j = 0; j < 8; j++) {
@@ -29,8 +32,8 @@ const iq1_s: GgmlType = {
         putOneBits(high & 0x8000 ? 0 : -1, eighths!, 32 * g + 4 * j);
         for (let k = 0; k < 4; k += 2) {
           const from = at + 2 + 4 * j + k;
-          const first = ENTRIES[blocks[from]! | (((high >>> (3 * k)) & 7) << 8)]!;
-          const next = ENTRIES[blocks[from + 1]! | (((high >>> (3 * k + 3)) & 7) << 8)]!;
+          const first = entries[blocks[from]! | (((high >>> (3 * k)) & 7) << 8)]!;
+          const next = entries[blocks[from + 1]! | (((high >>> (3 * k + 3)) & 7) << 8)]!;
           putSixteen(first, next, thirds!, 64 * g + 8 * j + 2 * k);
         }
       }
@@ -42,10 +45,13 @@ const iq1_m: GgmlType = {
   type: 29,
   bytes: 56,
   exponents: [[55, 0x70]], // the upper three bits of the exponent
-  codebook: ENTRIES,
+  get codebook() {
+    return ENTRIES();
+  },
   // The low eight bits of 32 entries; a nibble for each: three high bits, and the sign of the
   // eighth; four u16: four scales of three bits and four bits of d, an f16, the lowest first.
   split(blocks, [thirds, eighths, scales, supers]) {
+    const entries = ENTRIES();
     for (let g = 0, at = 0; at < blocks.length; g++, at += 56) {
       let d = 0;
       for (let j = 0; j < 4; j++) {
@@ -61,8 +67,8 @@ const iq1_m: GgmlType = {
         for (let k = 0; k < 4; k += 2) {
           const from = at + 4 * j + k;
           const high = blocks[at + 32 + 2 * j + (k >>> 1)]!;
-          const first = ENTRIES[blocks[from]! | ((high & 7) << 8)]!;
-          const next = ENTRIES[blocks[from + 1]! | (((high >>> 4) & 7) << 8)]!;
+          const first = entries[blocks[from]! | ((high & 7) << 8)]!;
+          const next = entries[blocks[from + 1]! | (((high >>> 4) & 7) << 8)]!;
           putSixteen(first, next, thirds!, 64 * g + 8 * j + 2 * k);
           bits |= ((high & 8 ? 0 : 0xff) | (high & 0x80 ? 0 : 0xff00)) << (8 * k);
         }

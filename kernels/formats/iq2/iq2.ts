@@ -18,10 +18,13 @@ const iq2_xxs: GgmlType = {
   type: 16,
   bytes: 66,
   exponents: halvesAt(0),
-  codebook: XXS,
+  get codebook() {
+    return XXS();
+  },
   // d: f16; of each 32 weights four entries and a u32: seven bits of signs for each eight weights
   // and four of a scale.
   split(blocks, [magnitudes, signs, scales, supers]) {
+    const entries = XXS();
     for (let g = 0, at = 0; at < blocks.length; g++, at += 66) {
       splitBytes(blocks, at, 2, supers!, 2 * g);
       for (let j = 0; j < 8; j++) {
@@ -32,7 +35,7 @@ const iq2_xxs: GgmlType = {
         for (let k = 0; k < 4; k++) own |= signsOf((word >>> (7 * k)) & 127) << (8 * k);
         putOneBits(own, signs!, 32 * g + 4 * j);
         for (let k = 0; k < 4; k += 2)
-          putSixteen(XXS[blocks[from + k]!]!, XXS[blocks[from + k + 1]!]!, magnitudes!, 64 * g + 8 * j + 2 * k);
+          putSixteen(entries[blocks[from + k]!]!, entries[blocks[from + k + 1]!]!, magnitudes!, 64 * g + 8 * j + 2 * k);
       }
     }
   },
@@ -42,9 +45,12 @@ const iq2_xs: GgmlType = {
   type: 17,
   bytes: 74,
   exponents: halvesAt(0),
-  codebook: XS,
+  get codebook() {
+    return XS();
+  },
   // d: f16; 32 u16, each an entry and seven bits of signs; 16 scales.
   split(blocks, [magnitudes, signs, scales, supers]) {
+    const entries = XS();
     for (let g = 0, at = 0; at < blocks.length; g++, at += 74) {
       splitBytes(blocks, at, 2, supers!, 2 * g);
       splitBytes(blocks, at + 66, 8, scales!, 8 * g);
@@ -52,7 +58,7 @@ const iq2_xs: GgmlType = {
         let own = 0;
         for (let k = 0; k < 4; k += 2) {
           const word = wordAt(blocks, at + 2 + 8 * j + 2 * k);
-          putSixteen(XS[word & 511]!, XS[(word >>> 16) & 511]!, magnitudes!, 64 * g + 8 * j + 2 * k);
+          putSixteen(entries[word & 511]!, entries[(word >>> 16) & 511]!, magnitudes!, 64 * g + 8 * j + 2 * k);
           own |= (signsOf((word >>> 9) & 127) | (signsOf(word >>> 25) << 8)) << (8 * k);
         }
         putOneBits(own, signs!, 32 * g + 4 * j);
@@ -65,10 +71,13 @@ const iq2_s: GgmlType = {
   type: 22,
   bytes: 82,
   exponents: halvesAt(0),
-  codebook: S,
+  get codebook() {
+    return S();
+  },
   // d: f16; the low eight bits of 32 entries; 32 bytes of signs; two high bits of each entry; 16
   // scales.
   split(blocks, [magnitudes, signs, scales, supers]) {
+    const entries = S();
     for (let g = 0, at = 0; at < blocks.length; g++, at += 82) {
       splitBytes(blocks, at, 2, supers!, 2 * g);
       splitBytes(blocks, at + 74, 8, scales!, 8 * g);
@@ -76,8 +85,8 @@ const iq2_s: GgmlType = {
         const high = blocks[at + 66 + j]!;
         for (let k = 0; k < 4; k += 2) {
           const from = at + 2 + 4 * j + k;
-          const first = S[blocks[from]! | (((high >>> (2 * k)) & 3) << 8)]!;
-          const next = S[blocks[from + 1]! | (((high >>> (2 * k + 2)) & 3) << 8)]!;
+          const first = entries[blocks[from]! | (((high >>> (2 * k)) & 3) << 8)]!;
+          const next = entries[blocks[from + 1]! | (((high >>> (2 * k + 2)) & 3) << 8)]!;
           putSixteen(first, next, magnitudes!, 64 * g + 8 * j + 2 * k);
         }
         splitWord(blocks, at + 34 + 4 * j, signs!, 32 * g + 4 * j);

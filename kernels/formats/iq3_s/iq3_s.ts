@@ -24,10 +24,13 @@ export const iq3_s = {
     type: 21,
     bytes: 110,
     exponents: halvesAt(0),
-    codebook: ENTRIES,
+    get codebook() {
+      return ENTRIES();
+    },
     // d: f16; low eight bits of 64 entries of the codebook, then their ninth bits, 8 bytes; signs,
     // 32 bytes; scales, two in a byte.
     split(blocks, [codes, scales, supers]) {
+      const entries = ENTRIES();
       for (let g = 0, at = 0; at < blocks.length; g++, at += 110) {
         splitBytes(blocks, at, 2, supers!, 2 * g);
         for (let j = 0; j < 8; j++) {
@@ -35,8 +38,8 @@ export const iq3_s = {
           scales![8 * g + j] = 2 * ((blocks[at + 106 + (j >>> 1)]! >>> (4 * (j & 1))) & 15) + 1;
           for (let k = 0; k < 4; k++) {
             const entry = at + 2 + 8 * j + 2 * k;
-            const first = ENTRIES[blocks[entry]! | (((high >>> (2 * k)) & 1) << 8)]!;
-            const next = ENTRIES[blocks[entry + 1]! | (((high >>> (2 * k + 1)) & 1) << 8)]!;
+            const first = entries[blocks[entry]! | (((high >>> (2 * k)) & 1) << 8)]!;
+            const next = entries[blocks[entry + 1]! | (((high >>> (2 * k + 1)) & 1) << 8)]!;
             putCodes(first, next, blocks[at + 74 + 4 * j + k]!, codes!, 128 * g + 16 * j + 4 * k);
           }
         }

@@ -24,10 +24,13 @@ export const iq3_xxs = {
     type: 18,
     bytes: 98,
     exponents: halvesAt(0),
-    codebook: ENTRIES,
+    get codebook() {
+      return ENTRIES();
+    },
     // d: f16; 64 entries of the codebook; a u32 a group of 32: seven bits of signs for each eight
     // weights (the eighth sign makes their number even) and four of a scale.
     split(blocks, [codes, scales, supers]) {
+      const entries = ENTRIES();
       for (let g = 0, at = 0; at < blocks.length; g++, at += 98) {
         splitBytes(blocks, at, 2, supers!, 2 * g);
         for (let j = 0; j < 8; j++) {
@@ -35,7 +38,7 @@ export const iq3_xxs = {
           scales![8 * g + j] = 2 * (word >>> 28) + 1;
           for (let k = 0; k < 4; k++) {
             const entry = at + 2 + 8 * j + 2 * k;
-            const [first, next] = [ENTRIES[blocks[entry]!]!, ENTRIES[blocks[entry + 1]!]!];
+            const [first, next] = [entries[blocks[entry]!]!, entries[blocks[entry + 1]!]!];
             putCodes(first, next, signsOf((word >>> (7 * k)) & 127), codes!, 128 * g + 16 * j + 4 * k);
           }
         }

@@ -36,6 +36,8 @@ export interface PoolWorker {
   stop(): void;
 }
 
+/** Jobs of weights that are being loaded. */
+const LOADING: ReadonlySet<Job> = new Set(["split", "pack", "weave"]);
 /** Pieces for each thread of an even job: several balance what threads lose to other programs. */
 const PIECES = 8;
 /** Checks of ACTIVE before the caller sleeps. */
@@ -215,7 +217,7 @@ export class Pool {
     state[MODULE] = module;
     state[UNITS] = units;
     state[PIECE] = piece;
-    state[READING] = job === "split" ? 1 : 0;
+    state[READING] = LOADING.has(job) ? 1 : 0;
     // A prompt's last tokens see the most positions: what takes longest is begun first, so that no
     // thread waits for it at the end.
     state[BACKWARD] = job === "attention" ? 1 : 0;

@@ -1,7 +1,7 @@
 // How much code the command reads before it does anything.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
@@ -21,6 +21,23 @@ it("the command starts from few files, and without the server's packages", () =>
     // The bundle's chunks, commander and the tokenizer's package; 720 as modules.
     expect(files.length).toBeLessThan(40);
     expect(files.filter((url) => /node_modules\/(hono|prom-client|pino|undici)\//.test(url))).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+it("the command starts without parts of Node that few commands use", () => {
+  const folder = mkdtempSync(join(tmpdir(), "hotset-start-"));
+  try {
+    const hook = join(folder, "hook.cjs");
+    writeFileSync(hook, 'process.on("exit", () => console.log(process.moduleLoadList.join("\\n")));');
+    const args = ["--require", hook, inRepo("dist/src/cli/main.js"), "inspect", inRepo("models/tales")];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect(status).toBe(0);
+    const loaded = stdout.split("\n");
+    expect(loaded).toContain("NativeModule worker_threads");
+    for (const part of ["crypto", "zlib", "readline", "readline/promises"])
+      expect(loaded).not.toContain(`NativeModule ${part}`);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -7,36 +7,39 @@ import { Speculation } from "./speculation.ts";
 import type { Spelling } from "./spelling.ts";
 import { StepCosts } from "./step_costs.ts";
 
+/** The tokens of a model. */
+interface Words {
+  readonly vocab: number;
+  readonly spelling: Spelling | null;
+}
+
 export class Drafting {
-  readonly #vocab: number;
+  readonly #words: Words;
   readonly #rows: number;
   readonly #wanted: () => boolean;
   readonly #draft: DraftModel | null;
-  readonly #spelling: Spelling | null;
   /** Of generations whose tokens the host chooses, and of those where steps run ahead of it. */
   readonly #costs = { host: new StepCosts(), ahead: new StepCosts() };
   readonly #counts = { drafted: 0, accepted: 0 };
 
   /**
-   * @param vocab V
+   * @param words V, and the tokens' bytes; null: they have none
    * @param rows most of a step with drafts
    * @param wanted whether tokens may be drafted now
-   * @param spelling null: tokens have no text
    */
-  constructor(vocab: number, rows: number, wanted: () => boolean, draft: DraftModel | null, spelling: Spelling | null) {
-    this.#vocab = vocab;
+  constructor(words: Words, rows: number, wanted: () => boolean, draft: DraftModel | null) {
+    this.#words = words;
     this.#rows = rows;
     this.#wanted = wanted;
     this.#draft = draft;
-    this.#spelling = spelling;
   }
 
   /** For a generation, which closes it; `ahead`: its steps run ahead where nothing is drafted. */
   begin(ahead: boolean): Speculation {
     const drafter = this.#draft && new Drafter(this.#draft);
-    const [rows, wanted, spelling] = [this.#rows, this.#wanted, this.#spelling];
-    const parts = { rows, wanted, spelling, drafter, totals: this.#counts };
-    return new Speculation(this.#vocab, this.#costs[ahead ? "ahead" : "host"], parts);
+    const { vocab, spelling } = this.#words;
+    const parts = { rows: this.#rows, wanted: this.#wanted, spelling, drafter, totals: this.#counts };
+    return new Speculation(vocab, this.#costs[ahead ? "ahead" : "host"], parts);
   }
 
   stats(): SpeculationStats {

@@ -92,9 +92,8 @@ export function createModel(parts: ModelParts): Model {
   const lengths = ropeLengths(architecture);
   const { rowsAgree = 0 } = ops;
   const noDrafts = whyNoDrafts(parts);
-  const spelling = parts.tokenizer && spellingOf(parts.tokenizer, vocab);
-  const drafting =
-    noDrafts === null ? new Drafting(vocab, rowsAgree, () => !watch.on, parts.draft ?? null, spelling) : null;
+  const words = { vocab, spelling: parts.tokenizer && spellingOf(parts.tokenizer, vocab) };
+  const drafting = noDrafts === null ? new Drafting(words, rowsAgree, () => !watch.on, parts.draft ?? null) : null;
   let closing: Promise<void> | null = null;
 
   const alive = (): void => {

@@ -16,9 +16,13 @@ import type { FilesPort } from "./web_files_port.ts";
 /** The default budget: a tab's heap ends at 4 GiB. */
 const DEFAULT_RAM = 2 * 2 ** 30;
 
+function browserGpu(): GPU | undefined {
+  return (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+}
+
 /** The browser's WebGPU, or null if the browser or the machine has none. */
 async function webGpu(): Promise<PlatformGpu | null> {
-  const gpu: GPU | undefined = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  const gpu = browserGpu();
   const adapter = await gpu?.requestAdapter();
   if (!gpu || !adapter) return null;
   return { gpu, software: describeAdapter(adapter).software, release: async () => {} };
@@ -82,7 +86,7 @@ export function openWeb(weights: Place, { tokenizer, ...options }: PageOptions, 
     files: async (text) => (typeof weights === "string" || text !== label ? placeOf(text, true) : openedOf(weights)),
     tokenizer: async (text) => (typeof tokenizer === "object" ? tokenizerOf(tokenizer) : placeOf(text, false)),
     gpu: webGpu,
-    mayHaveGpu: true,
+    mayHaveGpu: browserGpu() !== undefined,
     ram: DEFAULT_RAM,
     cpuName: "browser",
     cores: likelyCores(),

@@ -33,6 +33,16 @@ function late(part) {
   return LATE[part].map((name) => `export const ${name} = (...args) => ${load}.${name}(...args);\n`).join("");
 }
 
+/**
+ * The backend of which one function is called from outside, and awaited: a chunk of its own, read
+ * by it.
+ */
+const WEBGPU = "backend/webgpu/webgpu.js";
+const LATE_WEBGPU = "\0late webgpu";
+const openingWebGpu = `export async function createWebGpuOps(...args) {
+  return (await import(${JSON.stringify(`${dist}src/${WEBGPU}`)})).createWebGpuOps(...args);
+}`;
+
 /** The address of a module, as seen from the bundle. */
 function address(id) {
   const path = JSON.stringify(relative(out, id).replaceAll("\\", "/"));
@@ -49,11 +59,15 @@ await build({
     {
       name: "apart",
       enforce: "pre",
-      resolveId(id) {
+      resolveId(id, importer) {
+        if (id.endsWith(`/${WEBGPU}`)) return importer === LATE_WEBGPU ? null : LATE_WEBGPU;
         if (id.endsWith(KERNELS)) return { id: `../${KERNELS}`, external: true };
         return Object.hasOwn(LATE, id) ? `\0${id}` : null;
       },
-      load: (id) => (Object.hasOwn(LATE, id.slice(1)) ? late(id.slice(1)) : null),
+      load(id) {
+        if (id === LATE_WEBGPU) return openingWebGpu;
+        return Object.hasOwn(LATE, id.slice(1)) ? late(id.slice(1)) : null;
+      },
       transform: (code, id) =>
         code.includes("import.meta.url") ? { code: code.replaceAll("import.meta.url", address(id)), map: null } : null,
     },

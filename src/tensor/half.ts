@@ -62,7 +62,19 @@ export function halfToFloats(from: Uint16Array, into: Float32Array): boolean {
 export function bfloatToFloats(from: Uint16Array, into: Float32Array): boolean {
   const bits = new Uint32Array(into.buffer, into.byteOffset, from.length);
   let carry = 0;
-  for (let i = 0; i < from.length; i++) {
+  let i = 0;
+  if (from.byteOffset % 4 === 0) {
+    // Two at a time; a carry of the lower one ends at its own bit 15.
+    const pairs = new Uint32Array(from.buffer, from.byteOffset, from.length >>> 1);
+    for (let pair = 0; pair < pairs.length; pair++, i += 2) {
+      const two = pairs[pair]!;
+      carry |= (two & 0x7f807f80) + 0x00800080;
+      bits[i] = two << 16;
+      bits[i + 1] = two & 0xffff0000;
+    }
+    carry |= carry >>> 16;
+  }
+  for (; i < from.length; i++) {
     const half = from[i]!;
     carry |= (half & 0x7f80) + 0x0080;
     bits[i] = half << 16;

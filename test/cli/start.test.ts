@@ -20,6 +20,7 @@ it("the command starts from few files, and without the server's packages", () =>
     expect(files.some((url) => url.endsWith("/dist/cli/start.js"))).toBe(true);
     // The bundle's chunks, commander and the tokenizer's package; 720 as modules.
     expect(files.length).toBeLessThan(40);
+    expect(files.filter((url) => url.endsWith("/dist/cli/webgpu.js"))).toEqual([]); // read where it is chosen
     expect(files.filter((url) => /node_modules\/(hono|prom-client|pino|undici)\//.test(url))).toEqual([]);
   } finally {
     rmSync(folder, { recursive: true });

@@ -91,33 +91,30 @@ describe("bf16", () => {
     expect([out[0], out[65]]).toEqual([0, 0]);
   });
 
-  it.each([0, 1])(
-    "converts bfloat16 from element %i of a buffer, and in place, and tells what is not finite",
-    (at) => {
-      for (const n of [6, 7]) {
-        const bits = Array.from({ length: n }, (_, i) => (0x3f81 + 0x4123 * i) & 0xff7f);
-        const expected = bits.map((half) => {
-          const view = new DataView(new ArrayBuffer(4));
-          view.setUint32(0, half * 65536);
-          return view.getFloat32(0);
-        });
-        const from = new Uint16Array(n + 1).subarray(at, at + n);
-        from.set(bits);
-        const apart = new Float32Array(n);
-        expect(bfloatToFloats(from, apart)).toBe(true);
-        expect([...apart]).toEqual(expected);
-        const into = new Float32Array(n);
-        const end = new Uint16Array(into.buffer, 2 * n, n);
-        end.set(bits);
-        expect(bfloatToFloats(end, into)).toBe(true);
-        expect([...into]).toEqual(expected);
-        for (let i = 0; i < n; i++)
-          for (const broken of [0x7f80, 0xff80, 0x7fc0]) {
-            from.set(bits);
-            from[i] = broken;
-            expect(bfloatToFloats(from, apart)).toBe(false);
-          }
-      }
-    },
-  );
+  it.each([0, 1])("converts bfloat16 from element %i of a buffer, and in place, and tells what is not finite", (at) => {
+    for (const n of [6, 7]) {
+      const bits = Array.from({ length: n }, (_, i) => (0x3f81 + 0x4123 * i) & 0xff7f);
+      const expected = bits.map((half) => {
+        const view = new DataView(new ArrayBuffer(4));
+        view.setUint32(0, half * 65536);
+        return view.getFloat32(0);
+      });
+      const from = new Uint16Array(n + 1).subarray(at, at + n);
+      from.set(bits);
+      const apart = new Float32Array(n);
+      expect(bfloatToFloats(from, apart)).toBe(true);
+      expect([...apart]).toEqual(expected);
+      const into = new Float32Array(n);
+      const end = new Uint16Array(into.buffer, 2 * n, n);
+      end.set(bits);
+      expect(bfloatToFloats(end, into)).toBe(true);
+      expect([...into]).toEqual(expected);
+      for (let i = 0; i < n; i++)
+        for (const broken of [0x7f80, 0xff80, 0x7fc0]) {
+          from.set(bits);
+          from[i] = broken;
+          expect(bfloatToFloats(from, apart)).toBe(false);
+        }
+    }
+  });
 });

@@ -8,6 +8,7 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { usableCores } from "../src/backend/cpu/node_threads.ts";
 import { formatBytes } from "../src/cli/output.ts";
 import { RequestError } from "../src/errors.ts";
 import { bytes, exitCode, resultName, whole } from "./arguments.ts";
@@ -22,30 +23,52 @@ const USAGE = `usage: npm run bench -- overlap <GGUF file, or folder of hotset q
 
 /** A token of one disk, means in milliseconds. */
 export interface Overlap {
+  /** That were read, and the part that was used. */
   readonly bytes: number;
-  /** As it was, and as the slower of both alone takes. */
+  readonly used: number;
+  /** As it was, and as the slowest of what follows takes. */
   readonly ms: number;
   readonly leastMs: number;
+  /** Reading alone what was used. */
   readonly readMs: number;
+  /** Computing alone. */
   readonly processorMs: number;
+  /** Both on all cores, by processor time: reading takes some too. */
+  readonly coresMs: number;
   /** leastMs / ms. */
   readonly share: number;
   /** Processor time of all threads. */
   readonly cpuMs: number;
 }
 
-/** @param readMs what the reads of a token take alone @param processor the tokens without reads */
-export function overlap(decode: DecodeReport, readMs: number, processor: DecodeReport): Overlap {
-  const { length } = decode.tokenMs;
-  const ms = mean(decode.tokenMs);
+/** What the reads of a token take alone. */
+export interface ReadingAlone {
+  readonly ms: number;
+  /** Processor time. */
+  readonly cpuMs: number;
+}
+
+/** @param processor the tokens without reads */
+export function overlap(decode: DecodeReport, reading: ReadingAlone, processor: DecodeReport, cores: number): Overlap {
+  const { tokenMs, bytes } = decode;
+  const ms = mean(tokenMs);
+  const read = bytes.demand + bytes.prefetch;
+  const used = read === 0 ? 1 : Math.max(0, 1 - bytes.wasted / read);
+  const readMs = used * reading.ms;
   const processorMs = mean(processor.tokenMs);
-  const leastMs = Math.max(readMs, processorMs);
-  const cpuMs = (decode.process.userMs + decode.process.systemMs) / length;
-  return { bytes: bytesOf(decode), ms, leastMs, readMs, processorMs, share: leastMs / ms, cpuMs };
+  const coresMs = (cpuOf(processor) + used * reading.cpuMs) / cores;
+  const leastMs = Math.max(readMs, processorMs, coresMs);
+  const sizes = { bytes: read / tokenMs.length, used: (used * read) / tokenMs.length };
+  return { ...sizes, ms, leastMs, readMs, processorMs, coresMs, share: leastMs / ms, cpuMs: cpuOf(decode) };
 }
 
 function bytesOf({ bytes, tokenMs }: DecodeReport): number {
   return (bytes.demand + bytes.prefetch) / tokenMs.length;
+}
+
+/** Processor time of a token. */
+function cpuOf({ process: { userMs, systemMs }, tokenMs }: DecodeReport): number {
+  return (userMs + systemMs) / tokenMs.length;
 }
 
 function mean(values: readonly number[]): number {
@@ -75,18 +98,20 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
   const length = { context: prompt + warmUp + tokens + 2, promptTokens: prompt, warmUp, tokens };
   const decode = (rate: number | null): Promise<DecodeReport> =>
     child({ way: "kept", folder: model, ram, ...length, rate, reads: rate === null ? reads : null });
+  const cores = usableCores();
   const done: Round[] = [];
   for (let round = 1; round <= rounds; round++) {
     const processor = await decode(Number.MAX_SAFE_INTEGER); // JSON has no infinity
     const slow = await decode(rate);
-    const simulated = overlap(slow, (1e3 * bytesOf(slow)) / rate, processor);
+    const simulated = overlap(slow, { ms: (1e3 * bytesOf(slow)) / rate, cpuMs: 0 }, processor, cores);
     console.log(line(`simulated ${round}`, simulated));
     let found: Overlap | null = null;
     if (real) {
       const kept = await decode(null);
       const { residentBytes } = kept;
       const alone = await child<ReplayReport>({ way: "replay", folder: model, reads, residentBytes });
-      found = overlap(kept, alone.ms / tokens, processor);
+      const { userMs, systemMs } = alone.process;
+      found = overlap(kept, { ms: alone.ms / tokens, cpuMs: (userMs + systemMs) / tokens }, processor, cores);
       console.log(line(`real ${round}`, found));
     }
     done.push({ simulated, real: found });
@@ -102,8 +127,9 @@ async function measure(root: URL, args: readonly string[], options: Options, rea
   console.log(`written to bench/results/${name}.json`);
 }
 
-function line(title: string, { bytes, ms, readMs, processorMs, share, cpuMs }: Overlap): string {
-  const parts = `${formatBytes(bytes)} read in ${readMs.toFixed(0)} ms alone, ${processorMs.toFixed(0)} ms without reads`;
+function line(title: string, { bytes, used, ms, readMs, processorMs, coresMs, share, cpuMs }: Overlap): string {
+  const sizes = `${formatBytes(bytes)} read, ${formatBytes(used)} of them used in ${readMs.toFixed(0)} ms alone`;
+  const parts = `${sizes}, ${processorMs.toFixed(0)} ms without reads, ${coresMs.toFixed(0)} ms of all cores`;
   return `${title.padEnd(12)} ${ms.toFixed(0)} ms a token, ${(100 * share).toFixed(0)} % of what is allowed (${parts}; ${cpuMs.toFixed(0)} ms of processors)`;
 }
 

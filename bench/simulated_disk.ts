@@ -11,6 +11,9 @@ export interface DiskSpeed {
   readonly empty?: boolean;
 }
 
+/** Milliseconds that are none: a timer takes one at least. */
+const SHORT = 1e-3;
+
 export class SimulatedDisk {
   /** Reads before this are as they are without it. */
   on = false;
@@ -50,7 +53,7 @@ export class SimulatedDisk {
   async #turn(bytes: number): Promise<void> {
     const { readMs, bytesPerSecond } = this.#speed;
     const ms = readMs + (1e3 * bytes) / bytesPerSecond;
-    if (ms === 0) return;
+    if (ms < SHORT) return;
     const now = performance.now();
     this.#free = Math.max(this.#free, now) + ms;
     const until = this.#free;

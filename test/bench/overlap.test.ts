@@ -4,20 +4,27 @@ import { expect, it, vi } from "vitest";
 import { overlap, overlapCommand } from "../../bench/overlap.ts";
 import type { DecodeReport } from "../../bench/residency/types.ts";
 
-const report = (tokenMs: number[], demand = 0, prefetch = 0): DecodeReport => ({
+const report = (tokenMs: number[], demand = 0, prefetch = 0, wasted = 0): DecodeReport => ({
   ...{ tokenMs, budgetBytes: 1, maxRssBytes: 1, highWaterBytes: null, residentBytes: 1 },
   ...{ slots: 1, experts: 8, recordBytes: 1, hitRate: 0, bypassed: 0 },
-  bytes: { demand, prefetch, wasted: 0 },
+  bytes: { demand, prefetch, wasted },
   ms: { stall: 0, disk: 0, expertCompute: 0 },
   process: { userMs: 60, systemMs: 20, minorFaults: 0, majorFaults: 0, diskBytes: 0 },
 });
 
 it.each([
-  ["the disk", 90, 90, 0.75],
-  ["the processor", 10, 48, 0.4],
-])("is the share of %s, where that is slower alone", (_, readMs, leastMs, share) => {
-  const found = overlap(report([100, 140], 300, 100), readMs, report([40, 56]));
-  expect(found).toEqual({ bytes: 200, ms: 120, readMs, processorMs: 48, leastMs, share, cpuMs: 40 });
+  ["the disk", { ms: 90, cpuMs: 8 }, 2, { readMs: 90, coresMs: 24, leastMs: 90, share: 0.75 }],
+  ["the processor", { ms: 10, cpuMs: 8 }, 2, { readMs: 10, coresMs: 24, leastMs: 48, share: 0.4 }],
+  ["one core, which reads too", { ms: 10, cpuMs: 20 }, 1, { readMs: 10, coresMs: 60, leastMs: 60, share: 0.5 }],
+])("is the share of %s, where that is slower alone", (_, reading, cores, parts) => {
+  const found = overlap(report([100, 140], 300, 100), reading, report([40, 56]), cores);
+  expect(found).toEqual({ bytes: 200, used: 200, ms: 120, processorMs: 48, cpuMs: 40, ...parts });
+});
+
+it("does not count what is read in vain", () => {
+  const decode = report([100], 300, 100, 200);
+  const found = overlap(decode, { ms: 90, cpuMs: 8 }, report([40]), 2);
+  expect(found).toMatchObject({ bytes: 400, used: 200, readMs: 45, coresMs: 42, leastMs: 45, share: 0.45 });
 });
 
 it.each([

@@ -83,31 +83,40 @@ interface Round {
 /** Measures; returns the exit code. */
 export function overlapCommand(root: URL, args: readonly string[]): Promise<number> {
   return exitCode(USAGE, args, parse, async (options) => {
-    await inTemporaryFolder("overlap", (folder) => measure(root, args, options, join(folder, "reads.json")));
+    await inTemporaryFolder("overlap", (folder) => measure(root, args, options, folder));
     return 0;
   });
 }
 
-async function measure(root: URL, args: readonly string[], options: Options, reads: string): Promise<void> {
+/** Tokens in which a model finds out how to read, and whether prefetching pays. */
+const TRIALS = 104;
+
+async function measure(root: URL, args: readonly string[], options: Options, folder: string): Promise<void> {
   const { model, ram, rate, tokens, warmUp, prompt, rounds, real, name: given } = options;
   const name = given ?? `${stamp(root)}-overlap`;
   const head = about(root, name, ["overlap", ...args.map((word) => (word === model ? basename(word) : word))]);
   const script = fileURLToPath(new URL("dist/bench/residency/child.js", root));
   const child = <Report>(task: DecodeTask | ReplayTask): Promise<Report> =>
     runNode(root, script, [JSON.stringify(task)]) as Promise<Report>;
-  const length = { context: prompt + warmUp + tokens + 2, promptTokens: prompt, warmUp, tokens };
-  const decode = (rate: number | null): Promise<DecodeReport> =>
-    child({ way: "kept", folder: model, ram, ...length, rate, reads: rate === null ? reads : null });
+  const reads = join(folder, "reads.json");
+  const context = prompt + TRIALS + warmUp + tokens + 2;
+  const decode = (rate: number | null, disk: "simulated" | "real", before = warmUp): Promise<DecodeReport> => {
+    const length = { context, promptTokens: prompt, warmUp: before, tokens };
+    const learned = join(folder, `${disk}.txt`);
+    return child({ way: "kept", folder: model, ram, ...length, rate, learned, reads: rate === null ? reads : null });
+  };
   const cores = usableCores();
+  await decode(rate, "simulated", TRIALS);
+  if (real) await decode(null, "real", TRIALS);
   const done: Round[] = [];
   for (let round = 1; round <= rounds; round++) {
-    const processor = await decode(Number.MAX_SAFE_INTEGER); // JSON has no infinity
-    const slow = await decode(rate);
+    const processor = await decode(Number.MAX_SAFE_INTEGER, "simulated"); // JSON has no infinity
+    const slow = await decode(rate, "simulated");
     const simulated = overlap(slow, { ms: (1e3 * bytesOf(slow)) / rate, cpuMs: 0 }, processor, cores);
     console.log(line(`simulated ${round}`, simulated));
     let found: Overlap | null = null;
     if (real) {
-      const kept = await decode(null);
+      const kept = await decode(null, "real");
       const { residentBytes } = kept;
       const alone = await child<ReplayReport>({ way: "replay", folder: model, reads, residentBytes });
       const { userMs, systemMs } = alone.process;

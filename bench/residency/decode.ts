@@ -29,6 +29,7 @@ export async function decode(task: DecodeTask): Promise<DecodeReport> {
     files,
     file,
     context,
+    learned: task.learned,
     onRoutes({ tokens: n, sequences }: { tokens: number; sequences: number }) {
       if (n !== sequences) return; // of the prompt
       times.push(performance.now());

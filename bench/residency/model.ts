@@ -1,5 +1,6 @@
 // The models of a residency benchmark: one as open() makes it, and one that keeps no expert.
 
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 
 import { createCpuOps } from "../../src/backend/cpu/cpu.ts";
@@ -23,6 +24,17 @@ import { cpuResidency } from "../../src/wiring/residency.ts";
 
 /** Remembers nothing: what earlier runs learned would make repeats differ. */
 const NOTHING_LEARNED: TuningStore = { read: async () => null, write: async () => {} };
+
+/** What one run has learned, and all others begin with. */
+function learnedOnce(file: string): TuningStore {
+  return {
+    read: async () => (existsSync(file) ? readFileSync(file, "utf8") : null),
+    write: async (_, text) => {
+      if (!existsSync(file)) writeFileSync(file, text);
+    },
+  };
+}
+
 /** Tokens of a prompt's chunk, positions of a KV block: as open() has them on the CPU. */
 const CHUNK = 128;
 const BLOCK = 32;
@@ -37,13 +49,19 @@ export interface KeptOptions {
   readonly file: string | null;
   readonly context: number;
   readonly onRoutes: (step: RouteStep) => void;
+  /** As DecodeTask has it. */
+  readonly learned?: string | undefined;
 }
 
 /**
  * The model of a folder as open() makes it on the CPU, its files read through `files`.
  * @param ram budget, bytes
  */
-export function openKept(folder: string, ram: number, { files, file, context, onRoutes }: KeptOptions): Promise<Model> {
+export function openKept(
+  folder: string,
+  ram: number,
+  { files, file, context, onRoutes, learned }: KeptOptions,
+): Promise<Model> {
   enableWasmFeatures();
   return openModel(
     folder,
@@ -55,7 +73,7 @@ export function openKept(folder: string, ram: number, { files, file, context, on
       ram,
       cpuName: cpuName(),
       cores: usableCores(),
-      tuning: NOTHING_LEARNED,
+      tuning: learned === undefined ? NOTHING_LEARNED : learnedOnce(learned),
       spill: () => null,
       chat: openChat,
       identity: (where) => where,

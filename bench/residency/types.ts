@@ -19,6 +19,11 @@ export interface DecodeTask {
   readonly tokens: number;
   /** The file where `kept` writes its reads for `replay`. */
   readonly reads: string | null;
+  /**
+   * The file with what an earlier run of `kept` has learned, written at the end where there is none
+   * yet; absent: nothing is learned.
+   */
+  readonly learned?: string | undefined;
 }
 
 export interface ReplayTask {

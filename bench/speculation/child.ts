@@ -12,6 +12,7 @@ import type { Model } from "../../src/engine/model.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
 import { SimulatedDisk } from "../simulated_disk.ts";
+import { consult, type Oracle } from "./oracle.ts";
 import { countSubmits, type Submits } from "./submits.ts";
 import { TEXTS, type Text } from "./texts.ts";
 
@@ -25,7 +26,7 @@ export interface Task {
   /** Part of a WebGPU adapter's name; null: the CPU computes. */
   readonly adapter: string | null;
   readonly tokens: number;
-  /** "off", "lookup", or the draft model. */
+  /** "off", "lookup", "oracle all", "oracle known" (oracle.ts), or the draft model. */
   readonly way: string;
   /** Experts of each layer in RAM; null: all. */
   readonly slots: number | null;
@@ -56,7 +57,8 @@ let submits: Submits | null = null;
 
 async function opened({ model, weights, threads, adapter, way, slots }: Task, disk: SimulatedDisk): Promise<Model> {
   enableWasmFeatures();
-  const drafts = way === "off" || way === "lookup" ? { speculation: way } : { draft: way };
+  const own = oracleOf(way) ? "lookup" : way;
+  const drafts = own === "off" || own === "lookup" ? { speculation: own } : { draft: own };
   const options = {
     ...({ threads, ...drafts } as { threads: number; speculation?: "off" | "lookup" }),
     backend: adapter === null ? ("cpu" as const) : ("webgpu" as const),
@@ -87,7 +89,8 @@ function missing(model: Model): number | null {
   return experts?.main.layers.reduce((sum, { misses }) => sum + misses, 0) ?? null;
 }
 
-async function measured(model: Model, { name, kind, prompt, held }: Text, tokens: number): Promise<Row> {
+/** A text's row, and the ids of its answer. */
+async function measured(model: Model, { name, kind, prompt, held }: Text, tokens: number) {
   const session = model.session();
   const pattern = held?.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
   const constraint = pattern === undefined ? undefined : await (await model.grammars.regex(pattern)).matcher();
@@ -119,16 +122,34 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
     ...{ tokens: ids.length, drafted, accepted, submits: submits && submits.count - submitted },
     missing: since === null ? null : since - missed,
   };
-  return { name, kind, decodeTps, cpuMs: (user + system) / 1000, ...counts, digest };
+  const row: Row = { name, kind, decodeTps, cpuMs: (user + system) / 1000, ...counts, digest };
+  return { row, ids };
+}
+
+/** The same with drafts that are right, after a run without any, which is not measured. */
+async function foretold(model: Model, text: Text, tokens: number, answers: ReturnType<typeof consult>) {
+  answers(null);
+  const { ids } = await measured(model, text, tokens);
+  const { tokenizer } = model;
+  answers({ prompt: tokenizer.encode(text.prompt, { addBos: tokenizer.bosId !== null }), ids });
+  return measured(model, text, tokens);
+}
+
+function oracleOf(way: string): Oracle | null {
+  return way === "oracle all" ? "all" : way === "oracle known" ? "known" : null;
 }
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;
 const disk = new SimulatedDisk({ readMs: task.readMs });
 const model = await opened(task, disk);
 disk.on = true;
+const oracle = oracleOf(task.way);
+const answers = oracle && consult(oracle, model.tokenizer);
+const one = (text: Text, tokens: number) =>
+  answers ? foretold(model, text, tokens, answers) : measured(model, text, tokens);
 const rows: Row[] = [];
 // The first round tells what steps cost here, as a server's first answers do.
-for (const text of TEXTS) await measured(model, text, Math.min(task.tokens, 40));
-for (const text of TEXTS) rows.push(await measured(model, text, task.tokens));
+for (const text of TEXTS) await one(text, Math.min(task.tokens, 40));
+for (const text of TEXTS) rows.push((await one(text, task.tokens)).row);
 await model.close();
 console.log(JSON.stringify(rows));

@@ -14,7 +14,7 @@ import { about, stamp, writeResult } from "../result.ts";
 import type { Row, Task } from "./child.ts";
 
 const USAGE = `usage: npm run bench -- speculation [--model models/tales] [--weights auto] [--draft <model>] [--threads <n>] [--tokens 200]
-         [--adapter <part of a WebGPU adapter's name>] [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--repeats 3] [--name <of the result>]`;
+         [--adapter <part of a WebGPU adapter's name>] [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--oracle] [--repeats 3] [--name <of the result>]`;
 
 /** A text: medians over the repeats. */
 interface Summary extends Pick<Row, "name" | "kind"> {
@@ -23,6 +23,8 @@ interface Summary extends Pick<Row, "name" | "kind"> {
   /** Medians of the ratios of each repeat: of tokens a second, and of processor time saved. */
   readonly ratio: number;
   readonly cpuRatio: number;
+  /** What drafts that are right give: of any token, and of those that the lookup may know. */
+  readonly bound?: { readonly all: number; readonly known: number };
   /** Tokens of the answer a step; a draft's are none. */
   readonly tokensPerStep: number;
   /** Of a GPU, after the first token; null on the CPU. */
@@ -35,6 +37,14 @@ interface Summary extends Pick<Row, "name" | "kind"> {
   readonly accepted: number;
 }
 
+/** A repeat: rows by text, of each way. */
+interface Run {
+  readonly off: readonly Row[];
+  readonly on: readonly Row[];
+  readonly known?: readonly Row[];
+  readonly all?: readonly Row[];
+}
+
 /** Takes the measurements; returns the exit code. */
 export function speculationCommand(root: URL, args: readonly string[]): Promise<number> {
   return exitCode(USAGE, args, parse.bind(null, root), async (options) => {
@@ -45,22 +55,24 @@ export function speculationCommand(root: URL, args: readonly string[]): Promise<
 }
 
 async function run(root: URL, args: readonly string[], options: ReturnType<typeof parse>): Promise<void> {
-  const { task, way, repeats, name } = options;
+  const { task, way, oracle, repeats, name } = options;
   const script = fileURLToPath(new URL("dist/bench/speculation/child.js", root));
-  const runs: { readonly off: Row[]; readonly on: Row[] }[] = [];
+  const runs: Run[] = [];
   for (let repeat = 0; repeat < repeats; repeat++) {
-    const ways = repeat % 2 === 0 ? ["off", way] : [way, "off"]; // what changes on the machine meets both
+    const ways = ["off", way, ...(oracle ? ["oracle known", "oracle all"] : [])];
+    if (repeat % 2 === 1) ways.reverse(); // what changes on the machine meets all
     const rows = new Map<string, Row[]>();
     for (const one of ways)
       rows.set(one, (await runNode(root, script, [JSON.stringify({ ...task, way: one })])) as Row[]);
-    runs.push({ off: rows.get("off")!, on: rows.get(way)! });
+    const [known, all] = [rows.get("oracle known"), rows.get("oracle all")];
+    runs.push({ off: rows.get("off")!, on: rows.get(way)!, ...(known && all && { known, all }) });
   }
   const summaries = runs[0]!.off.map((_, at) => summary(runs, at));
   for (const row of summaries) console.log(line(row));
   const of = (kind: Row["kind"]): number[] => summaries.filter((row) => row.kind === kind).map(({ ratio }) => ratio);
   const least = Math.min(...of("usual"));
   console.log(
-    `medians: copied ${median(of("copied")).toFixed(2)}, repeated ${median(of("repeated")).toFixed(2)}; of usual texts the least ${least.toFixed(2)}`,
+    `medians: ${(["copied", "edited", "repeated"] as const).map((kind) => `${kind} ${median(of(kind)).toFixed(2)}`).join(", ")}; of usual texts the least ${least.toFixed(2)}`,
   );
   const said = args.map((arg) => (arg.includes("/") ? basename(arg) : arg));
   const head = about(root, name, ["speculation", ...said]);
@@ -70,10 +82,7 @@ async function run(root: URL, args: readonly string[], options: ReturnType<typeo
 }
 
 /** @throws Error where a text's tokens differ: on a GPU those of the same kernels */
-export function summary(
-  runs: readonly { readonly off: readonly Row[]; readonly on: readonly Row[] }[],
-  at: number,
-): Summary {
+export function summary(runs: readonly Run[], at: number): Summary {
   const pairs = runs.map(({ off, on }) => ({ off: off[at]!, on: on[at]! }));
   const [first] = pairs;
   const { name, kind, digest } = first!.off;
@@ -100,17 +109,26 @@ export function summary(
     onTps: median(pairs.map(({ on }) => on.decodeTps)),
     ratio: median(pairs.map(({ off, on }) => on.decodeTps / off.decodeTps)),
     cpuRatio: median(pairs.map(({ off, on }) => off.cpuMs / on.cpuMs)),
+    ...boundOf(runs, at),
   };
 }
 
-function line({ name, offTps, onTps, ratio, cpuRatio, same, ...row }: Summary): string {
+function boundOf(runs: readonly Run[], at: number): Pick<Summary, "bound"> {
+  const ratios = (which: "known" | "all"): number[] =>
+    runs.flatMap((run) => (run[which] ? run[which][at]!.decodeTps / run.off[at]!.decodeTps : []));
+  if (ratios("all").length === 0) return {};
+  return { bound: { all: median(ratios("all")), known: median(ratios("known")) } };
+}
+
+function line({ name, offTps, onTps, ratio, cpuRatio, bound, same, ...row }: Summary): string {
   const { tokensPerStep, submitsPerToken, missingPerToken: missing, drafted, accepted } = row;
   const given = submitsPerToken === null ? "" : `, ${submitsPerToken.toFixed(2)} submits a token`;
   const brought = missing
     ? `, ${missing.on.toFixed(2)} missing experts a token, ${missing.off.toFixed(2)} without`
     : "";
+  const most = bound ? ` of ${bound.known.toFixed(2)}x known and ${bound.all.toFixed(2)}x of all` : "";
   const rates = `${offTps.toFixed(1).padStart(8)} off ${onTps.toFixed(1).padStart(8)} on`;
-  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right${given}${brought}${same ? "" : ", other tokens"}`;
+  return `${name.padEnd(12)}${rates}  ${ratio.toFixed(2)}x${most} (processor ${cpuRatio.toFixed(2)}x)  ${tokensPerStep.toFixed(2)} tokens a step, ${accepted} of ${drafted} drafts right${given}${brought}${same ? "" : ", other tokens"}`;
 }
 
 function parse(root: URL, args: readonly string[]) {
@@ -125,11 +143,13 @@ function parse(root: URL, args: readonly string[]) {
       tokens: { type: "string", default: "200" },
       slots: { type: "string" },
       "read-ms": { type: "string", default: "0" },
+      oracle: { type: "boolean", default: false },
       repeats: { type: "string", default: "3" },
       name: { type: "string" },
     },
   });
-  const { model, weights, draft, slots, adapter = null } = values;
+  const { model, weights, draft, slots, oracle, adapter = null } = values;
+  if (oracle && adapter !== null) throw new RequestError("--oracle: expected the CPU, without --adapter");
   const readMs = whole("read-ms", values["read-ms"], 0);
   if (readMs > 0 && slots === undefined) throw new RequestError("--read-ms: expected --slots too, or nothing is read");
   const task: Omit<Task, "way"> = {
@@ -139,5 +159,5 @@ function parse(root: URL, args: readonly string[]) {
     slots: slots === undefined ? null : whole("slots", slots),
   };
   const name = resultName(values.name ?? `${stamp(root)}-speculation`);
-  return { task, way: draft ?? "lookup", repeats: whole("repeats", values.repeats), name };
+  return { task, way: draft ?? "lookup", oracle, repeats: whole("repeats", values.repeats), name };
 }

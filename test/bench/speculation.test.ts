@@ -3,6 +3,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { Row } from "../../bench/speculation/child.ts";
 import { speculationCommand, summary } from "../../bench/speculation/command.ts";
+import { foreseen } from "../../bench/speculation/oracle.ts";
 
 const row = (decodeTps: number, cpuMs: number, more: Partial<Row> = {}): Row => ({
   ...{
@@ -46,6 +47,29 @@ describe("speculation", () => {
     expect(summary(runs, 0).missingPerToken).toEqual({ off: 2, on: 1 });
   });
 
+  it("says what right drafts give of a text: of what the lookup knows, and of all of it", () => {
+    const more = { known: [row(160, 50)], all: [row(400, 20)] };
+    expect(summary([{ off: [row(100, 90)], on: [row(150, 60)], ...more }], 0).bound).toEqual({ known: 1.6, all: 4 });
+  });
+
+  it("the lookup may know a token where its first draft is that one, in whatever tokens it comes", () => {
+    const pieces = ["", " one", " two", " three", " four", " t", "wo", "."].map((text) =>
+      new TextEncoder().encode(text),
+    );
+    const spelling = {
+      bytes: (id: number) => pieces[id]!,
+      id: (bytes: Uint8Array) => {
+        const at = pieces.findIndex((piece) => piece.join() === bytes.join());
+        return at < 0 ? null : at;
+      },
+    };
+    const known = foreseen({ prompt: [1, 2, 3, 4, 7], ids: [1, 2, 3, 1, 5, 6, 3, 4] }, 8, spelling);
+    // Behind "one two" comes "three", and then "one" where it was "four"; "wo" ends the "two" that
+    // was begun, "three" follows; then the latest place is the one with "one".
+    const told = [false, false, false, false, false, ...[false, false, true, false, false, true, true, false]];
+    expect(known).toEqual(told);
+  });
+
   it.each([
     ["with drafts", { off: [row(1, 1)], on: [row(1, 1, { digest: "b" })] }],
     ["in another repeat", { off: [row(1, 1, { digest: "b" })], on: [row(1, 1)] }],
@@ -57,6 +81,7 @@ describe("speculation", () => {
     [["--tokens", "1"], "--tokens: expected a whole number of at least 2"],
     [["--read-ms", "3"], "--read-ms: expected --slots too"],
     [["--slots", "few"], "--slots: expected a whole number"],
+    [["--oracle", "--adapter", "llvmpipe"], "--oracle: expected the CPU"],
     [["--unknown"], "--unknown"],
   ])("refuses %j", async (args, message) => {
     const error = vi.spyOn(console, "error").mockReturnValue();

@@ -48,7 +48,7 @@ function prompts(work: Work, { vocab }: PageFiles): () => number[] {
 
 /** Of unmeasured work: longer than V8 takes to recompile a running module with optimizations. */
 const WARM_MS = 4000;
-/** No further repeat starts after so long: on a busy machine threads that wait for each other crawl. */
+/** No repeat starts after so long: threads that wait for each other crawl on a busy machine. */
 const LONG_MS = 60_000;
 
 /** One side, loaded. */

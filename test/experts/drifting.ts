@@ -2,8 +2,7 @@
 // with the layers between. One number a distance gives what was measured of a model: how often both
 // experts are right, and how often the first.
 
-import type { Step } from "./fake_steps.ts";
-import { randomFrom } from "./fake_steps.ts";
+import { randomFrom, type Step } from "./fake_steps.ts";
 
 /** Noise of predictions one layer ahead, two and so on, where logits differ by 1. */
 export type Drift = readonly number[];

@@ -62,7 +62,7 @@ export const READING = 12;
 /** Nonzero: pieces are taken from the last to the first. */
 export const BACKWARD = 13;
 
-/** Most arguments of a kernel after its range and thread: as many as takePieces() spells out. */
+/** Most arguments of a kernel after its range and thread. */
 const MAX_ARGS = 19;
 
 export interface Control {
@@ -78,11 +78,18 @@ export function controlOf(buffer = new SharedArrayBuffer(4 * INTS + 8 * MAX_ARGS
 }
 
 /**
+ * What a kernel is called with: from, to, thread, arguments. Those that it does not have are
+ * ignored. Filled once a job: so many loads in the call itself take an engine four times as long to
+ * compile.
+ */
+const call: unknown[] = new Array(3 + MAX_ARGS).fill(undefined);
+
+/**
  * Takes pieces of the open job, at most so many; false if none is left. The only function that
  * calls kernels on threads: each thread's engine compiles it once.
  */
 export function takePieces(
-  { state, args: a }: Control,
+  { state, args }: Control,
   kernels: Kernels,
   thread: number,
   most = Number.POSITIVE_INFINITY,
@@ -91,14 +98,15 @@ export function takePieces(
   const piece = state[PIECE]!;
   const last = state[BACKWARD] === 0 ? -1 : piece * (Math.ceil(units / piece) - 1);
   const kernel = kernels[JOBS[state[KERNEL]!]!]!;
+  call[2] = thread;
+  for (let i = 0; i < MAX_ARGS; i++) call[3 + i] = args[i];
   for (let taken = 0; taken < most; taken++) {
     const next = Atomics.add(state, NEXT, piece);
     if (next >= units) return false;
     const from = last < 0 ? next : last - next;
-    // Spelled out: spreading an array would make one for every piece. Arguments that a kernel does
-    // not have are ignored.
-    // biome-ignore format: MAX_ARGS arguments
-    kernel(from, Math.min(units, from + piece), thread, a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, a[5]!, a[6]!, a[7]!, a[8]!, a[9]!, a[10]!, a[11]!, a[12]!, a[13]!, a[14]!, a[15]!, a[16]!, a[17]!, a[18]!);
+    call[0] = from;
+    call[1] = Math.min(units, from + piece);
+    Reflect.apply(kernel, undefined, call);
   }
   return true;
 }

@@ -19,7 +19,7 @@ const BY_LENGTH: readonly (Class & { readonly below: number })[] = [
   { below: Number.POSITIVE_INFINITY, expected: 0.9 },
 ];
 /** Tokens of a match from which on a text is taken for a copy. */
-const COPY = 4;
+const COPY = 5;
 /**
  * Tokens of a copy: a long word is spelled in other tokens more often than a short one, and again
  * soon after another one was. By the tokens that were the same before it, then by its bytes.

@@ -233,7 +233,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
 
     /** The next token; the backend makes its choices ahead of time. */
     async function next(): Promise<Chosen> {
-      speculation?.follow(ids);
+      if (count > 0) speculation?.follow(ids); // a long prompt is looked through behind its first token
       const ready = speculation?.take(ids[ids.length - 1]!) ?? null;
       if (ready === UNDECIDED) undecided = true;
       else if (ready !== null) {

@@ -215,7 +215,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
     let count = 0;
     const ends = (id: number): boolean => endIds.has(id);
     const bans = createBans(options, { vocab: model.vocab, ends: endIds, encode: model.text.plain });
-    let streams = wantLogprobs === null && !constraint && !bans; // whether the backend may choose
+    let streams = stepper.chooses && wantLogprobs === null && !constraint && !bans; // whether the backend chooses
     speculation = model.speculate?.(streams) ?? null;
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     readAs(promptTokens);

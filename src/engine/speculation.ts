@@ -192,7 +192,10 @@ export class Speculation {
     this.#costs.note(tokens, ms);
   }
 
-  /** Takes the time of a step of the last token and of drafted ones, if no work shares it. */
+  /**
+   * Takes the time of a step of the last token and of drafted ones, if no work shares it, and if
+   * there was one: a chain that the backend cannot choose gives null.
+   */
   async timed<T>(
     rest: readonly number[],
     drafted: readonly number[],
@@ -202,7 +205,7 @@ export class Speculation {
     const counts = rest.length === 1 && alone();
     const begun = performance.now();
     const result = await step();
-    if (counts && alone()) this.took(1 + drafted.length, performance.now() - begun);
+    if (result !== null && counts && alone()) this.took(1 + drafted.length, performance.now() - begun);
     return result;
   }
 

@@ -38,6 +38,8 @@ export interface Runner {
 
 export interface Stepper {
   readonly maxTokens: number;
+  /** Whether the backend can choose tokens. */
+  readonly chooses: boolean;
   /** Whether stream() may give one. */
   readonly runsAhead: boolean;
   /** Whether no other work shares its steps, or waits for one; `own`: work of the caller's. */
@@ -311,6 +313,7 @@ export function createStepper(runner: Runner, room: Room, maxTokens: number, voc
 
   return {
     maxTokens,
+    chooses: runner.choosing !== undefined,
     runsAhead: runner.choosing?.ahead ?? false,
     alone,
     chunk: (position) => Math.min(maxTokens, runner.chunk?.(position, alone()) ?? maxTokens),

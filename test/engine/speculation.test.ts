@@ -156,39 +156,6 @@ describe("how much is drafted", () => {
   it("nothing before a step of one token was timed", () => {
     expect(followed(cycle, new StepCosts()).draft(8)).toEqual([]);
   });
-
-  it("a cost that was seen once is forgotten, so that it is tried again", () => {
-    const step = new StepCosts();
-    for (let i = 0; i < 5; i++) step.note(1, 10);
-    step.note(4, 1000); // disturbed
-    expect(step.relative(4)).toBe(100);
-    for (let i = 0; i < 70; i++) step.note(1, 10);
-    expect(step.relative(4)).toBeLessThan(3);
-  });
-
-  it.each([
-    ["one that was seen", 4, 2],
-    ["one between two that were seen, in proportion", 3, 1.5],
-    ["one beyond them, by what a token is taken to cost", 8, 4.1],
-    ["one token", 1, 1],
-  ])("the cost of a step: %s", (_, tokens, cost) => {
-    const step = new StepCosts();
-    step.note(5, 1); // before any step of one: says nothing
-    step.note(1, 10);
-    step.note(4, 20);
-    step.note(6, 35);
-    step.note(2, 9); // no step costs less than one of one
-    expect(step.relative(2)).toBe(1);
-    expect(step.relative(tokens)).toBeCloseTo(cost, 9);
-  });
-
-  it("a cost is in terms of the steps of its own time: on other texts other experts are missing", () => {
-    const step = new StepCosts();
-    for (let i = 0; i < 7; i++) step.note(1, 10);
-    for (let i = 0; i < 7; i++) step.note(8, 20);
-    for (let i = 0; i < 7; i++) step.note(1, 30);
-    expect(step.relative(8)).toBe(2);
-  });
 });
 
 describe("an answer with drafts", () => {

@@ -166,7 +166,8 @@ describe.skipIf(noAdapter)(`drafts on webgpu${noAdapter ? `: ${NO_ADAPTER}` : ""
         const found = await answer(drafted, ask, true, text);
         expect(found.same).toEqual(without.same);
         expect(found.speculation!.accepted).toBeGreaterThan(10);
-        if (without.missing === 0) continue;
+        // Of a drawn text half of the guesses are wrong, and wrong ones ask for experts too.
+        if (without.missing === 0 || ask !== asks.greedy) continue;
         expect(found.missing).toBeLessThan(0.75 * without.missing);
         // Routes and experts' rows are read, and no logits of drafted rows: the device chooses.
         expect(found.bytesRead).toBeLessThan(0.5 * without.bytesRead);

@@ -46,7 +46,7 @@ function modelCases(model: ModelName, context: number, options: CaseOptions): Ca
   // A small model may be faster on one thread, so each side's better count is compared. A large one
   // never is.
   const threads = small ? [...new Set([1, options.threads])] : [options.threads];
-  const common = { model, repeats: options.quick || !small ? 1 : 3, threads };
+  const common = { model, repeats: options.quick || !small ? 1 : 5, threads };
   const prefill = (promptTokens: number, alone: readonly number[] = []): Case => ({
     ...common,
     name: `${model}/prefill ${promptTokens}`,

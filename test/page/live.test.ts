@@ -1,6 +1,7 @@
 // The page's panels that show the engine at work, in headless Chromium over scripted models.
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Locator } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type ActivityLog, openActivity } from "../../src/server/node_activity.ts";
 import { servePool } from "../../src/server/pool/serve_pool.ts";
 import { noChromium } from "../support/chromium.ts";
@@ -9,6 +10,20 @@ import { leftToCi } from "../support/level.ts";
 import { PATIENT } from "../support/patience.ts";
 import { workingModel } from "./live_models.ts";
 import { axeFinds, hostPage, type PageHost } from "./open_page.ts";
+
+/** The picture of a canvas on which nothing is left to draw: the same after some frames more. */
+async function settled(canvas: Locator): Promise<string> {
+  let last = "";
+  for (;;) {
+    const now = await canvas.evaluate(async (element: HTMLCanvasElement) => {
+      // Text is in the page before Preact runs the effect that asks for the frame which draws.
+      for (let i = 0; i < 4; i++) await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
+      return element.toDataURL();
+    });
+    if (now === last) return now;
+    last = now;
+  }
+}
 
 const SIZE = { layers: 3, experts: 8, perToken: 2, onGpu: 2, inRam: 3 };
 
@@ -27,6 +42,11 @@ describe.skipIf(noChromium)(titled("the live panels", noChromium), () => {
     await pool.load("one");
     await pool.load("kept");
     host = await hostPage(pool, { activity });
+  });
+  // A page that a failed test leaves open watches on.
+  afterEach(async () => {
+    await Promise.all(host.browser.contexts().map((context) => context.close()));
+    await expect.poll(() => one.watchers(), PATIENT).toBe(0);
   });
   afterAll(async () => {
     await host?.close();
@@ -54,17 +74,16 @@ describe.skipIf(noChromium)(titled("the live panels", noChromium), () => {
     const box = (await map.boundingBox())!;
     await page.mouse.move(box.x + (3.5 * box.width) / 8, box.y + (1.5 * box.height) / 3);
     await expect.poll(() => page.locator(".map-said").innerText(), PATIENT).toMatch(/Layer 1, expert 3: on the GPU/);
-    const pixels = () => map.evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
     const timeline = page.getByRole("slider", { name: "Token that the map shows" });
     await timeline.focus();
     await page.keyboard.press("ArrowLeft");
     await page.getByText("token 19 of 20").waitFor();
-    const before = await pixels();
+    const before = await settled(map);
     one.step(3); // the map is held
     await page.getByText("token 19 of 21").waitFor();
-    expect(await pixels()).toBe(before);
+    expect(await settled(map)).toBe(before);
     await page.keyboard.press("ArrowLeft");
-    await expect.poll(pixels, PATIENT).not.toBe(before);
+    await expect.poll(() => settled(map), PATIENT).not.toBe(before);
     await page.getByRole("button", { name: "Live" }).click();
     await page.getByText("token 21 of 21").waitFor();
     await page.getByText("As a table").click();

@@ -17,6 +17,8 @@ describe("polling of a software adapter", () => {
   let ends: (() => Promise<void>)[];
   beforeEach(() => {
     [immediates, ends] = [[], []];
+    // A machine that stands still for a while between two looks would begin anew.
+    vi.spyOn(performance, "now").mockReturnValue(0);
     const counted = (callback: () => void, ...args: unknown[]) => {
       immediates.push(callback);
       return (original as (...all: unknown[]) => NodeJS.Immediate)(callback, ...args);

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Act, type Fake, fakeModel } from "../server/fake_model.ts";
 import { noChromium } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
@@ -34,6 +34,10 @@ describe.skipIf(noChromium)(titled("the chat", noChromium), () => {
       },
     });
     host = await hostPage(model);
+  });
+  afterEach(async () => {
+    await host.leave();
+    await poll(() => model.running()).toBe(0);
   });
   afterAll(() => host?.close());
 
@@ -95,11 +99,11 @@ describe.skipIf(noChromium)(titled("the chat", noChromium), () => {
     await page.locator(".hljs-keyword").first().waitFor();
     expect(await page.locator(".message ol li strong").innerText()).toBe("one");
     await page.getByRole("button", { name: "Copy code" }).click();
-    expect(await page.evaluate("navigator.clipboard.readText()")).toBe("def f():\n    return 1");
+    await poll(() => page.evaluate("navigator.clipboard.readText()")).toBe("def f():\n    return 1");
     await say(page, "think");
     expect(await page.getByText("Hm.").isVisible()).toBe(false);
     await page.getByText("Reasoning").click();
-    expect(await page.getByText("Hm.").isVisible()).toBe(true);
+    await page.getByText("Hm.").waitFor();
     expect(problems).toEqual([]);
     await say(page, "fail");
     expect(await last(page).getByRole("alert").innerText()).toMatch(/no such luck|internal/);

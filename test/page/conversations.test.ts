@@ -6,7 +6,7 @@ import { type Act, type Fake, fakeModel } from "../server/fake_model.ts";
 import { noChromium } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
 import { PATIENT } from "../support/patience.ts";
-import { hostPage, type PageHost } from "./open_page.ts";
+import { hostPage, modelThere, type PageHost } from "./open_page.ts";
 
 const poll = <T>(read: () => T | Promise<T>) => expect.poll(read, PATIENT);
 
@@ -93,6 +93,7 @@ describe.skipIf(noChromium)(titled("conversations", noChromium), () => {
     await say("wait there");
     await poll(() => last().innerText()).toContain("Begun");
     await page.reload();
+    await modelThere(page);
     await poll(() => page.locator(".message").count()).toBe(4);
     await poll(() => last().innerText()).toContain("not finished");
     await last().getByRole("button", { name: "Regenerate" }).click();
@@ -107,6 +108,7 @@ describe.skipIf(noChromium)(titled("conversations", noChromium), () => {
     await poll(() => last().innerText()).toContain("Answer to shared");
     const other = await page.context().newPage();
     await other.goto(`${host.server.url}/`);
+    await modelThere(other);
     await list(other).getByRole("button", { name: "shared", exact: true }).click();
     await poll(() => last(other).innerText()).toContain("Answer to shared");
     await say("more", other);

@@ -1,6 +1,6 @@
 // The API key: asked for once, for all requests that wait; kept for the tab, longer only if wanted.
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { fakeModel } from "../server/fake_model.ts";
 import { noChromium } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
@@ -13,6 +13,7 @@ describe.skipIf(noChromium)(titled("a server that wants a key", noChromium), () 
   beforeAll(async () => {
     host = await hostPage(fakeModel(), { apiKey: "secret" });
   });
+  afterEach(() => host.leave());
   afterAll(() => host?.close());
 
   const kept = "[sessionStorage, localStorage].map((one) => one.getItem('hotset.key'))";

@@ -1,7 +1,7 @@
 // Large and odd input in the chat: long answers, long conversations, large pastes, input methods.
 
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Act, type Fake, fakeModel } from "../server/fake_model.ts";
 import { noChromium } from "../support/chromium.ts";
 import { titled } from "../support/fixtures.ts";
@@ -25,6 +25,7 @@ describe.skipIf(noChromium)(titled("large and odd input", noChromium), () => {
     });
     host = await hostPage(model);
   });
+  afterEach(() => host.leave());
   afterAll(() => host?.close());
 
   const say = async (page: Page, text: string) => {

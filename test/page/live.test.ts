@@ -45,7 +45,7 @@ describe.skipIf(noChromium)(titled("the live panels", noChromium), () => {
   });
   // A page that a failed test leaves open watches on.
   afterEach(async () => {
-    await Promise.all(host.browser.contexts().map((context) => context.close()));
+    await host.leave();
     await expect.poll(() => one.watchers(), PATIENT).toBe(0);
   });
   afterAll(async () => {

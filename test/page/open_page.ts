@@ -29,11 +29,21 @@ export async function axeFinds(page: Page): Promise<string[]> {
     .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`));
 }
 
+/** Waits until a page knows its model: what is sent before that goes nowhere. */
+export async function modelThere(page: Page): Promise<void> {
+  await page.getByRole("combobox", { name: "Model", exact: true }).waitFor();
+}
+
 export interface PageHost {
   readonly server: RunningServer;
   readonly browser: Browser;
-  /** Opens the page as a new visitor, of whom nothing is kept. */
+  /**
+   * Opens the page as a new visitor, of whom nothing is kept, and waits for its model where no key
+   * is wanted.
+   */
   visit(options?: Parameters<Browser["newContext"]>[0]): Promise<Visit>;
+  /** Closes what was opened, so that a test that failed leaves no answer running to the next one. */
+  leave(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -55,7 +65,11 @@ export async function hostPage(models: ChatModel | ServedModels, options: Listen
         if (!request.url().startsWith(server.url) && !/^(data|blob):/.test(request.url())) problems.push(request.url());
       });
       await page.goto(`${server.url}/`);
+      if (options.apiKey === undefined) await modelThere(page);
       return { page, problems };
+    },
+    async leave() {
+      await Promise.all(browser.contexts().map((context) => context.close()));
     },
     async close() {
       await browser.close();

@@ -39,8 +39,9 @@ describe.skipIf(noChromium)(titled("the page over models/tales", noChromium), ()
     await page.getByRole("tab", { name: "Chat" }).click();
     for (const text of ["Tell me of a fox.", "And of a crow."]) {
       await page.getByRole("textbox", { name: "Message", exact: true }).fill(text);
+      const before = await page.locator(".message").count();
       await page.keyboard.press("Enter");
-      await page.getByRole("button", { name: "Stop" }).waitFor();
+      await poll(() => page.locator(".message").count()).toBe(before + 2);
       await page.getByRole("button", { name: "Send" }).waitFor();
     }
     await page.getByRole("tab", { name: "Experts" }).click();

@@ -3,7 +3,7 @@
 
 import type { JSX } from "preact";
 import { memo } from "preact/compat";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { TokenChoice, TokenShare } from "../engine.ts";
 import type { Node } from "./conversation.ts";
 import { chosenInstead, percent, stepOf, visible } from "./token_choice.ts";
@@ -52,10 +52,6 @@ export function TokenView({ node, choose }: TokenViewProps): JSX.Element {
       fix(false);
     }
   };
-  useEffect(() => {
-    setActive(null);
-    fix(false);
-  }, [node.id]);
   const place = active === null ? undefined : tokens[active];
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the tokens inside are the controls

@@ -64,6 +64,10 @@ class Begun implements Constraint {
     this.#head = (this.#head + tokenizer.tokenText(id)).slice(-MOST_HEAD);
   }
 
+  expect(ids: readonly number[]): void {
+    this.#call?.expect?.(ids);
+  }
+
   #begin(): void {
     this.#beginning = this.#options.begin(this.#head);
     // It may fail long before mask() throws that: until then no one would handle it.

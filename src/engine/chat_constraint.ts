@@ -233,6 +233,10 @@ class Prefixed implements Constraint {
     else this.#then.accept(id);
   }
 
+  expect(ids: readonly number[]): void {
+    if (this.#done === this.#prefix.length) this.#then.expect?.(ids);
+  }
+
   close(): void {
     this.#then.close();
   }
@@ -273,6 +277,11 @@ class Optional implements Constraint {
     else if (id === this.#first && !(this.#text && this.#begun)) this.#inCalls = true;
     else this.#text?.accept(id);
     this.#begun = true;
+  }
+
+  expect(ids: readonly number[]): void {
+    if (this.#inCalls) this.#calls.expect?.(ids);
+    else if (this.#begun) this.#text?.expect?.(ids);
   }
 
   close(): void {
@@ -319,6 +328,10 @@ class OnBrace implements Constraint {
     // of it may not be a token: hence byte by byte. A vocabulary without a token "{" has at least
     // one of its byte.
     this.#begun = Array.from(new TextEncoder().encode(seen), (byte) => this.#byteId(byte));
+  }
+
+  expect(ids: readonly number[]): void {
+    if (this.#inCalls) this.#calls.expect?.(ids);
   }
 
   async #tryCalls(): Promise<void> {

@@ -147,6 +147,10 @@ class BehindReasoning implements Constraint {
     else this.#begin(id);
   }
 
+  expect(ids: readonly number[]): void {
+    if (this.#state === "answer" && !this.#spent) this.#answer?.expect?.(ids);
+  }
+
   #open(id: number): void {
     this.#opened++;
     if (this.#opened === this.#opening.length) {

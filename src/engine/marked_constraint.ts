@@ -154,6 +154,10 @@ class MarkedConstraint implements Constraint {
     else this.#accepted.push(id);
   }
 
+  expect(ids: readonly number[]): void {
+    if (this.#accepted.length === 0) for (const { matcher } of this.#places) matcher?.expect?.(ids);
+  }
+
   close(): void {
     for (const { matcher } of this.#places) matcher?.close();
   }

@@ -279,7 +279,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
       }
       undecided = false;
       const begun = stepWithDraft(rest, drafted, signal);
-      const mask = constraint ? await maskWhile(begun, constraint) : null;
+      const mask = constraint ? await maskWhile(begun, constraint, drafted) : null;
       return choose(await begun, mask);
     }
 

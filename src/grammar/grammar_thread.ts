@@ -8,6 +8,7 @@ import type {
   GrammarInfo,
   GrammarSource,
   GrammarWorker,
+  Masks,
   TokenTable,
 } from "./worker_protocol.ts";
 
@@ -16,8 +17,7 @@ export class NoThread extends HotsetError {}
 
 /** A generation whose matcher is in a thread. */
 export interface MatcherClient {
-  /** The mask after `count` accepted tokens has arrived. */
-  take(count: number, mask: Int32Array | null): void;
+  take(found: Masks): void;
   /** The matcher failed permanently. */
   fail(error: Error): void;
   /** The thread is gone, through no fault of this matcher: it may continue in another one. */
@@ -132,8 +132,9 @@ export class GrammarThread {
     return matcher;
   }
 
-  accept(matcher: number, id: number): void {
-    if (!this.ended) this.#worker.post({ type: "accept", matcher, id });
+  /** The tokens `ids` behind the first `from` ones. */
+  accept(matcher: number, from: number, ids: readonly number[]): void {
+    if (!this.ended) this.#worker.post({ type: "accept", matcher, from, ids });
   }
 
   endMatching(matcher: number): void {
@@ -181,8 +182,8 @@ export class GrammarThread {
         if (message.full) this.stop(new Full(message.failure.message));
         else this.#compiling.reject(errorOf(message.failure));
         return;
-      case "mask":
-        this.#matched.get(message.matcher)?.take(message.count, message.mask);
+      case "masks":
+        this.#matched.get(message.matcher)?.take(message.found);
         return;
       case "failed":
         this.#matched.get(message.matcher)?.fail(errorOf(message.failure));
@@ -193,7 +194,7 @@ export class GrammarThread {
 /** The thread reached its limit of memory. */
 class Full extends HotsetError {}
 
-function errorOf({ request, message }: Failure): Error {
+export function errorOf({ request, message }: Failure): Error {
   return request ? new RequestError(message) : new HotsetError(message);
 }
 

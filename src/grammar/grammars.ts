@@ -14,7 +14,7 @@ import { parseRegex } from "./regex.ts";
 import { Rules } from "./rules.ts";
 import { schemaGrammar } from "./schema.ts";
 import { refusedTag, structuralTag } from "./structural_tag.ts";
-import type { Constraint, Grammar, Grammars } from "./types.ts";
+import type { Grammar, Grammars, Matcher } from "./types.ts";
 import { Invalid, Unsupported } from "./unsupported.ts";
 import { type CompiledGrammar, type Compiler, loadXGrammar, type XGrammar } from "./xgrammar.ts";
 
@@ -58,7 +58,7 @@ export function createGrammars(
   vocabSize: number,
   stopIds: Iterable<number>,
   limits: CompileLimits = HERE,
-): Grammars {
+): Grammars<Matcher> {
   const stops = [...new Set(stopIds)].filter((id) => id >= 0 && id < vocabSize);
   const kept = new Map<string, Promise<CompiledGrammar>>();
   let library: Promise<Library> | null = null;
@@ -125,7 +125,7 @@ export function createGrammars(
     name: string,
     print: () => Source,
     warnings: readonly string[] = [],
-  ): Promise<Grammar> {
+  ): Promise<Grammar<Matcher>> {
     if (closed) throw new RequestError("the model is closed");
     await compiled(key, name, print);
     return {
@@ -190,7 +190,7 @@ async function createConstraint(
   compiled: CompiledGrammar,
   vocabSize: number,
   stops: readonly number[],
-): Promise<Constraint> {
+): Promise<Matcher> {
   const matcher = await api.GrammarMatcher.createGrammarMatcher({
     handle: compiled.handle,
     tokenizerInfo: () => ({ getVocabSize: () => vocabSize }),
@@ -212,6 +212,10 @@ async function createConstraint(
       alive();
       if (!matcher.isTerminated() && !matcher.acceptToken(id))
         throw new RequestError(`the grammar does not allow token ${id} here`);
+    },
+    takeBack(n) {
+      alive();
+      if (n > 0) matcher.rollBack(n);
     },
     get ended() {
       return open && matcher.isTerminated();

@@ -3,14 +3,14 @@
 
 import { RequestError } from "../errors.ts";
 import { createGrammars } from "./grammars.ts";
-import type { Constraint, Grammar, Grammars } from "./types.ts";
-import type { Failure, FromGrammarWorker, GrammarSource, ToGrammarWorker } from "./worker_protocol.ts";
+import type { Grammar, Grammars, Matcher } from "./types.ts";
+import type { Failure, FromGrammarWorker, GrammarSource, Masks, ToGrammarWorker } from "./worker_protocol.ts";
 
 /** Limits where only one request waits for the thread: a deadline applies as well. */
 const LIMITS = { work: 200_000_000, text: 8 * 1024 * 1024 };
 
 interface Matching {
-  readonly constraint: Constraint;
+  readonly constraint: Matcher;
   count: number;
 }
 
@@ -20,14 +20,16 @@ interface Matching {
 export function createGrammarService(
   post: (message: FromGrammarWorker, transfer: ArrayBuffer[]) => void,
 ): (message: ToGrammarWorker) => void {
-  const compiled = new Map<number, Grammar>();
+  const compiled = new Map<number, Grammar<Matcher>>();
   const matchers = new Map<number, Matching>();
   const memory = new MemoryLimit();
-  let grammars: Grammars | null = null;
+  let grammars: Grammars<Matcher> | null = null;
 
-  async function sendMask(matcher: number, { constraint, count }: Matching): Promise<void> {
-    const mask = await constraint.mask();
-    post({ type: "mask", matcher, count, mask }, mask ? [mask.buffer as ArrayBuffer] : []);
+  function send(matcher: number, found: Masks): void {
+    post(
+      { type: "masks", matcher, found },
+      found.masks.flatMap((mask) => (mask ? [mask.buffer as ArrayBuffer] : [])),
+    );
   }
 
   async function take(message: ToGrammarWorker): Promise<void> {
@@ -64,20 +66,18 @@ export function createGrammarService(
           const matching = { constraint, count: ids.length };
           matchers.set(matcher, matching);
           for (const id of ids) constraint.accept(id);
-          await sendMask(matcher, matching);
+          send(matcher, { count: ids.length, ids: [], masks: [await constraint.mask()], refused: null });
         } catch (error) {
           post({ type: "failed", matcher, failure: failureOf(error) }, []);
         }
         return;
       }
       case "accept": {
-        const { matcher, id } = message;
+        const { matcher, from, ids } = message;
         const matching = matchers.get(matcher);
         if (!matching) return; // it failed
         try {
-          matching.constraint.accept(id);
-          matching.count++;
-          await sendMask(matcher, matching);
+          send(matcher, await accept(matching, from, ids));
         } catch (error) {
           matchers.delete(matcher);
           matching.constraint.close();
@@ -97,7 +97,26 @@ export function createGrammarService(
   };
 }
 
-function compile(grammars: Grammars, { kind, text }: GrammarSource): Promise<Grammar> {
+/** Continues behind the first `from` tokens with `ids`, up to one that is refused. */
+async function accept(matching: Matching, from: number, ids: readonly number[]): Promise<Masks> {
+  const { constraint } = matching;
+  constraint.takeBack(matching.count - from);
+  matching.count = from;
+  const masks: (Int32Array | null)[] = [];
+  for (const id of ids) {
+    try {
+      constraint.accept(id);
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      return { count: from + 1, ids, masks, refused: failureOf(error) };
+    }
+    matching.count++;
+    masks.push(await constraint.mask());
+  }
+  return { count: from + 1, ids, masks, refused: null };
+}
+
+function compile(grammars: Grammars<Matcher>, { kind, text }: GrammarSource): Promise<Grammar<Matcher>> {
   switch (kind) {
     case "json":
       return grammars.json();

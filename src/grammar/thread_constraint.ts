@@ -1,25 +1,30 @@
 // A constraint whose matcher is in a thread; it continues in another one if that thread ends.
 
 import { HotsetError, RequestError } from "../errors.ts";
-import type { MatcherClient } from "./grammar_thread.ts";
+import { errorOf, type MatcherClient } from "./grammar_thread.ts";
 import { onlyThese } from "./grammars.ts";
 import type { Compiled, ThreadPool } from "./thread_pool.ts";
 import type { Constraint } from "./types.ts";
-import type { GrammarSource } from "./worker_protocol.ts";
+import type { GrammarSource, Masks } from "./worker_protocol.ts";
 
 /** How often it moves to another thread before it fails. */
 const MOVES = 2;
 
-/** Each mask is computed from the moment when the token before it was accepted. */
+/**
+ * Each mask is computed from the moment when the token before it was accepted, or expected. The
+ * thread's matcher is ahead of this one by expected tokens, which it takes back if others come.
+ */
 export class ThreadedConstraint implements Constraint, MatcherClient {
   readonly #pool: ThreadPool;
   readonly #source: GrammarSource;
+  /** Tokens that were accepted, then those that are expected. */
   readonly #ids: number[] = [];
+  #accepted = 0;
   #compiled: Compiled | null = null;
   #matcher = -1;
-  /** The mask after #ids, once it has arrived. */
-  #mask: Int32Array | null = null;
-  #known = false;
+  /** Masks that have arrived, by the tokens before them: at least the accepted ones. */
+  readonly #masks = new Map<number, Int32Array | null>();
+  /** The mask after the accepted ones. */
   #next = deferred();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failed: Error | null = null;
@@ -43,6 +48,7 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
     try {
       const compiled = await this.#pool.inLivingThread(this.#source);
       if (this.#closed) return;
+      this.#forget();
       this.#compiled = compiled;
       this.#matcher = compiled.thread.begin(compiled.grammar, this.#ids, this);
       this.#watch();
@@ -62,25 +68,56 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
     if (this.#failed) throw this.#failed;
     if (this.#ended) return;
     // Without a mask the thread checks the token, and the next mask rejects.
-    if (this.#known && this.#mask !== null && !((this.#mask[id >> 5] ?? 0) & (1 << (id & 31))))
+    const mask = this.#masks.get(this.#accepted) ?? null;
+    if (mask !== null && !((mask[id >> 5] ?? 0) & (1 << (id & 31))))
       throw new RequestError(`the grammar does not allow token ${id} here`);
-    this.#ids.push(id);
+    if (this.#masks.delete(this.#accepted)) this.#next = deferred();
     this.#ended = this.#pool.stops.includes(id);
-    if (this.#known) this.#next = deferred();
-    this.#known = false;
-    this.#mask = null;
-    if (this.#compiled) {
-      this.#compiled.thread.accept(this.#matcher, id);
-      this.#watch();
-    } else this.#resume();
+    const expected = this.#ids[this.#accepted] === id;
+    if (!expected) this.#tell([id]);
+    this.#accepted++;
+    if (this.#masks.has(this.#accepted)) this.#next.resolve(this.#masks.get(this.#accepted)!);
+    else if (this.#compiled) this.#watch();
+    else this.#resume();
   }
 
-  take(count: number, mask: Int32Array | null): void {
-    if (count !== this.#ids.length) return; // more tokens were accepted meanwhile
+  expect(ids: readonly number[]): void {
+    if (this.#compiled === null || this.#closed || this.#failed || this.#ended) return;
+    const stop = ids.findIndex((id) => this.#pool.stops.includes(id));
+    const expected = stop < 0 ? ids : ids.slice(0, stop); // nothing follows a stop
+    if (expected.length > 0) this.#tell(expected);
+  }
+
+  /** The text goes on with `ids` behind the accepted tokens. */
+  #tell(ids: readonly number[]): void {
+    this.#forget();
+    this.#ids.push(...ids);
+    this.#compiled?.thread.accept(this.#matcher, this.#accepted, ids);
+  }
+
+  /** No tokens are expected. */
+  #forget(): void {
+    this.#cut(this.#accepted);
+  }
+
+  #cut(length: number): void {
+    for (let count = this.#ids.length; count > length; count--) this.#masks.delete(count);
+    this.#ids.length = length;
+  }
+
+  take({ count, ids, masks, refused }: Masks): void {
+    // Other tokens may have come meanwhile.
+    const stale = ids.findIndex((id, i) => id !== this.#ids[count - 1 + i]);
+    const known = stale < 0 ? masks : masks.slice(0, stale);
+    for (const [i, mask] of known.entries()) if (count + i >= this.#accepted) this.#masks.set(count + i, mask);
+    const end = count - 1 + masks.length;
+    if (refused && (stale < 0 || stale > masks.length)) {
+      if (end < this.#accepted) this.fail(errorOf(refused));
+      else this.#cut(end);
+    }
+    if (!this.#masks.has(this.#accepted)) return;
     clearTimeout(this.#timer);
-    this.#mask = mask;
-    this.#known = true;
-    this.#next.resolve(mask);
+    this.#next.resolve(this.#masks.get(this.#accepted)!);
   }
 
   fail(error: Error): void {
@@ -92,7 +129,8 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
   move(): void {
     clearTimeout(this.#timer);
     this.#compiled = null;
-    if (!this.#known) this.#resume(); // otherwise the next token resumes
+    this.#forget();
+    if (!this.#masks.has(this.#accepted)) this.#resume(); // otherwise the next token resumes
   }
 
   #resume(): void {

@@ -10,21 +10,32 @@ export interface Constraint {
   mask(): Promise<Int32Array | null>;
   /** Continues with a token. @throws RequestError for a token that is not in the mask */
   accept(id: number): void;
+  /**
+   * Tokens that may be accepted next, one after the other: their masks may be computed before they
+   * are. A hint that changes nothing else: others may be accepted, and these may be refused.
+   */
+  expect?(ids: readonly number[]): void;
   /** The text is complete: an end token was accepted. */
   readonly ended: boolean;
   /** Frees what it holds; safe to call twice. */
   close(): void;
 }
 
+/** A constraint whose tokens can be taken back. */
+export interface Matcher extends Constraint {
+  /** Takes back the last n tokens, none of which ended the text. */
+  takeBack(n: number): void;
+}
+
 /** A compiled grammar, for any number of generations. */
-export interface Grammar {
+export interface Grammar<C extends Constraint = Constraint> {
   /** Sentences about unknown keywords and formats, which constrain nothing. */
   readonly warnings: readonly string[];
   /**
    * A constraint at the start of the grammar. Close it when done.
    * @throws RequestError if the grammars were closed
    */
-  matcher(): Promise<Constraint>;
+  matcher(): Promise<C>;
 }
 
 /** A schema that refers to others as "#/$defs/<name>", each of them a document of its own. */
@@ -65,34 +76,34 @@ export interface SchemaPart {
 }
 
 /** The grammars of one vocabulary. Equal texts are compiled once. */
-export interface Grammars {
+export interface Grammars<C extends Constraint = Constraint> {
   /** Any JSON object (`response_format: json_object`). */
-  json(): Promise<Grammar>;
+  json(): Promise<Grammar<C>>;
   /**
    * JSON that is valid by a schema.
    * @throws RequestError that names an unsupported keyword and its place
    */
-  jsonSchema(schema: unknown): Promise<Grammar>;
+  jsonSchema(schema: unknown): Promise<Grammar<C>>;
   /**
    * JSON that is valid by a schema with parts.
    * @throws RequestError that names a part that is not loose by its label
    */
-  joined(schema: JoinedSchema): Promise<Grammar>;
+  joined(schema: JoinedSchema): Promise<Grammar<C>>;
   /**
    * Texts that the pattern matches as a whole.
    * @throws RequestError for an invalid pattern, or one that is too large
    */
-  regex(pattern: string): Promise<Grammar>;
+  regex(pattern: string): Promise<Grammar<C>>;
   /**
    * Texts of a grammar in EBNF that starts at the rule `root`.
    * @throws RequestError that says where it is wrong
    */
-  ebnf(text: string): Promise<Grammar>;
+  ebnf(text: string): Promise<Grammar<C>>;
   /**
    * Texts of a structural tag, given as its `format` (structural_tag.ts).
    * @throws RequestError that names the place of what is wrong, or not supported
    */
-  structural(format: unknown): Promise<Grammar>;
+  structural(format: unknown): Promise<Grammar<C>>;
   /** Frees everything; open constraints end with an error. */
   close(): void;
 }

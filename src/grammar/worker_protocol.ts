@@ -26,7 +26,8 @@ export type ToGrammarWorker =
   | { readonly type: "drop"; readonly grammar: number }
   /** `ids`: tokens that were accepted already. */
   | { readonly type: "begin"; readonly matcher: number; readonly grammar: number; readonly ids: readonly number[] }
-  | { readonly type: "accept"; readonly matcher: number; readonly id: number }
+  /** The matcher's first `from` tokens are kept, the others taken back; `ids` follow. */
+  | { readonly type: "accept"; readonly matcher: number; readonly from: number; readonly ids: readonly number[] }
   | { readonly type: "end"; readonly matcher: number };
 
 /** An error in a message. `request`: whether the request caused it; otherwise hotset did. */
@@ -35,14 +36,25 @@ export interface Failure {
   readonly message: string;
 }
 
+/** Masks after tokens of one message. */
+export interface Masks {
+  /** Tokens before the first mask. */
+  readonly count: number;
+  /** Of "accept": the last of those tokens, and those between the masks. */
+  readonly ids: readonly number[];
+  /** Fewer than ids where a token is refused. */
+  readonly masks: readonly (Int32Array | null)[];
+  /** Why the next one of ids is refused; null: none is. */
+  readonly refused: Failure | null;
+}
+
 export type FromGrammarWorker =
   | { readonly type: "ready" }
   /** `bytes`: memory that the library uses now. */
   | { readonly type: "compiled"; readonly grammar: number; readonly info: GrammarInfo; readonly bytes: number }
   /** `full`: the thread reached its limit of memory and must not be used any more. */
   | { readonly type: "refused"; readonly grammar: number; readonly failure: Failure; readonly full: boolean }
-  /** The mask after `count` accepted tokens. */
-  | { readonly type: "mask"; readonly matcher: number; readonly count: number; readonly mask: Int32Array | null }
+  | { readonly type: "masks"; readonly matcher: number; readonly found: Masks }
   | { readonly type: "failed"; readonly matcher: number; readonly failure: Failure };
 
 /** A thread that runs `createGrammarService`. */

@@ -13,6 +13,7 @@ export interface Matcher extends Owned {
   acceptToken(id: number): boolean;
   getNextTokenBitmask(): Promise<Int32Array>;
   isTerminated(): boolean;
+  rollBack(tokens: number): void;
 }
 export interface Compiler extends Owned {
   compileGrammar(ebnf: string): Promise<CompiledGrammar>;

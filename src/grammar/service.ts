@@ -75,7 +75,7 @@ export function createGrammarService(
       case "accept": {
         const { matcher, from, ids } = message;
         const matching = matchers.get(matcher);
-        if (!matching) return; // it failed
+        if (!matching || from > matching.count) return; // it failed, or one before these was refused
         try {
           send(matcher, await accept(matching, from, ids));
         } catch (error) {

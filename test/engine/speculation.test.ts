@@ -205,6 +205,20 @@ describe("an answer with drafts", () => {
     }
   });
 
+  it("tells a constraint what is drafted before the step has computed it", async () => {
+    const drafting = copying(7, { speculate: free });
+    const told: { readonly ids: readonly number[]; readonly steps: number }[] = [];
+    const constraint: Constraint = {
+      ...digits,
+      expect: (ids) => void told.push({ ids: [...ids], steps: drafting.asked.length }),
+    };
+    await collect(drafting.session().generate([1, 2, 3, 4, 5, 6], { ...on(90), constraint, ignoreEos: false }));
+    expect(told.length).toBeGreaterThan(3);
+    for (const { ids, steps } of told) expect(drafting.asked[steps]!.tokens.slice(1)).toEqual(ids);
+    const several = drafting.asked.slice(1).filter(({ tokens }) => tokens.length > 1);
+    expect(told).toHaveLength(several.length);
+  });
+
   /** Of a backend that chooses tokens greedily, with penalties, while its steps run ahead. */
   const ahead: readonly [string, GenerateOptions, FakeOptions][] = [
     ["greedy", {}, {}],

@@ -62,7 +62,7 @@ const GRAMMARS: readonly (readonly [string, (of: Grammars) => Promise<Grammar>])
   ["a recursive grammar", (of) => of.ebnf('root ::= one ("," one)* \none ::= "a" | "(" root ")"')],
 ];
 
-/** The tokens that a random model writes, and the mask before each, of a matcher that expects none. */
+/** What a random model writes, and the mask before each token, of a matcher that expects none. */
 async function written(grammar: Grammar, random: () => number) {
   const one = await matcher(grammar);
   const ids: number[] = [];

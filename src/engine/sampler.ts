@@ -107,10 +107,10 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
   return {
     seed,
     next(logits, mask = null) {
-      work.set(logits);
-      if (mask !== null) forbid(work, mask);
+      if (mask === null) work.set(logits);
+      else permit(logits, mask, work);
       adjust(work);
-      const best = argMax(work);
+      const best = mask === null ? argMax(work) : argMaxOf(work);
       const id = s.temperature === 0 ? best : draw(work, work[best]!, s, random());
       note(id);
       return id;
@@ -124,14 +124,22 @@ export function createSampler(options: SamplingOptions, vocab: number, prompt: r
 }
 
 /**
- * Sets the logits of tokens without a bit in the mask to -Infinity.
- * @throws RequestError if those are all tokens
+ * Copies the logits of tokens with a bit in the mask; those of the others become -Infinity. Most
+ * masks have few bits, or all of them.
+ * @throws RequestError if no token has one
  */
-function forbid(logits: Float32Array, mask: Int32Array): void {
+function permit(logits: Float32Array, mask: Int32Array, out: Float32Array): void {
+  out.fill(Number.NEGATIVE_INFINITY);
   let any = false;
-  for (let id = 0; id < logits.length; id++) {
-    if ((mask[id >> 5] ?? 0) & (1 << (id & 31))) any = true;
-    else logits[id] = Number.NEGATIVE_INFINITY;
+  for (let first = 0; first < logits.length; first += 32) {
+    const bits = mask[first >> 5] ?? 0;
+    if (bits === 0) continue;
+    const end = Math.min(first + 32, logits.length);
+    for (let id = first; id < end; id++) {
+      if ((bits & (1 << (id & 31))) === 0) continue;
+      out[id] = logits[id]!;
+      any = true;
+    }
   }
   if (!any) throw new RequestError("the constraint allows no token: no text of the vocabulary can follow");
 }
@@ -147,18 +155,27 @@ export function argMax(x: Float32Array): number {
     if (x[i]! > x[best]!) best = i;
     sum += x[i]! * 0; // 0, or NaN once a value is NaN or infinite: one check for the whole row
   }
-  if (sum === 0) return best;
-  // A logit of -Infinity is a banned token; anything else that is not finite is
-  // a broken computation.
-  best = -1;
+  return sum === 0 ? best : argMaxOf(x);
+}
+
+/**
+ * The same where some logits are -Infinity: those of banned tokens. Anything else that is not
+ * finite is a broken computation.
+ */
+function argMaxOf(x: Float32Array): number {
+  let best = -1;
+  let most = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < x.length; i++) {
     const value = x[i]!;
-    if (Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
+    if (!(value < Number.POSITIVE_INFINITY)) {
       throw new DeviceError(
         `logit ${i} is ${value}, not a number to choose from: the weights or the device overflowed`,
       );
     }
-    if (value > Number.NEGATIVE_INFINITY && (best < 0 || value > x[best]!)) best = i;
+    if (value > most) {
+      best = i;
+      most = value;
+    }
   }
   if (best < 0) throw new DeviceError("every logit is -Infinity: no token can follow");
   return best;

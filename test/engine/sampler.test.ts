@@ -54,6 +54,36 @@ describe("greedy", () => {
   });
 });
 
+describe("a mask", () => {
+  it("is -Infinity in place of every other logit, whatever the rest of the word", () => {
+    const random = randomFrom(5);
+    for (const [vocab, share] of [70, 64, 33, 7].flatMap((n) => [0.05, 0.5, 1].map((s) => [n, s] as const))) {
+      const options = { temperature: 0.9, topP: 0.95, repeatPenalty: 1.2, logitBias: { 3: 2 }, seed: 3 };
+      for (const temperature of [0, 0.9]) {
+        const [masked, plain] = [0, 1].map(() => createSampler({ ...options, temperature }, vocab, [1, 2]));
+        for (let step = 0; step < 12; step++) {
+          const row = Float32Array.from({ length: vocab }, () => 8 * random() - 4);
+          const kept = row.map((_, id) => (id === step % vocab || random() < share ? 1 : 0));
+          const mask = new Int32Array(Math.ceil(vocab / 32)).fill(0);
+          for (const [id, one] of kept.entries()) if (one) mask[id >> 5]! |= 1 << (id & 31);
+          if (vocab % 32 > 0) mask[vocab >> 5]! |= -1 << (vocab % 32); // beyond the vocabulary
+          const banned = row.map((logit, id) => (kept[id] ? logit : Number.NEGATIVE_INFINITY));
+          expect(masked!.next(row, mask)).toBe(plain!.next(banned));
+        }
+      }
+    }
+  });
+
+  it("of no token is refused, also with bits beyond the vocabulary; of a broken one too", () => {
+    const sampler = createSampler({}, 40, []);
+    expect(() => sampler.next(new Float32Array(40), Int32Array.of(0, 1 << 8))).toThrow(RequestError);
+    expect(() => sampler.next(new Float32Array(40), new Int32Array(0))).toThrow(RequestError);
+    const broken = new Float32Array(40).fill(1, 0, 39).fill(Number.NaN, 39);
+    expect(() => sampler.next(broken, Int32Array.of(1, 1 << 7))).toThrow(/logit 39 is/);
+    expect(sampler.next(broken, Int32Array.of(2))).toBe(1); // short: the others are not allowed
+  });
+});
+
 describe("sampling", () => {
   const row = logits(Math.log(0.5), Math.log(0.3), Math.log(0.15), Math.log(0.05));
   it.each([

@@ -94,23 +94,27 @@ export class ByteLookup {
   }
 
   /**
-   * Tokens that spell what a token has from a place within it on, each as long as there is one;
-   * none where it begins there.
+   * Tokens that spell what a token has from a place within it on; none where it begins there. Each
+   * is a byte if there is a token for it, else as long as there is one: a model that was made to
+   * leave a word of its own for the copy's goes on byte by byte in two of three cases
+   * (models/tales, held to a text by a constraint).
    */
   rest(place: number): number[] {
     const next = this.tokenAt(place);
     const end = this.#starts[next] ?? this.#end;
     const ids: number[] = [];
-    for (let from = place, to = end; from < to; ) {
-      const id = this.#spelling.id(this.#bytes.subarray(from, to));
-      if (id === null) to--;
-      else {
-        ids.push(id);
-        from = to;
-        to = end;
-      }
+    for (let from = place; from < end; ) {
+      const lengths = [1, ...Array.from({ length: end - from - 1 }, (_, i) => end - from - i)];
+      const length = lengths.find((length) => this.#piece(from, length) !== null);
+      if (length === undefined) break;
+      ids.push(this.#piece(from, length)!);
+      from += length;
     }
     return ids;
+  }
+
+  #piece(from: number, length: number): number | null {
+    return this.#spelling.id(this.#bytes.subarray(from, from + length));
   }
 
   /** Whether a token that comes next goes on with the copy. */

@@ -98,7 +98,7 @@ export class Speculation {
     this.#proposed = []; // for a step that had no drafts, because others shared it
     if (this.#match) {
       const expected = this.#lookup.after(this.#match, 0);
-      this.#right.note(this.#match, this.#size(expected), expected === text[seen]);
+      this.#right.note(this.#match, expected, this.#size(expected), expected === text[seen]);
     }
     for (let i = seen; i < text.length; i++) this.#lookup.push(text[i]!);
     this.#match = this.#lookup.find();
@@ -223,7 +223,10 @@ export class Speculation {
   #expected(most: number, ahead = 0): number {
     const match = this.#match;
     if (match === null || this.#costs.one === null) return 0;
-    const chance = (n: number): number => this.#right.chance(match, n, this.#size(this.#lookup.after(match, n - 1)));
+    const chance = (n: number): number => {
+      const id = this.#lookup.after(match, n - 1);
+      return this.#right.chance(match, n, id, this.#size(id));
+    };
     const more = (drafts: number): number => this.#costs.relative(drafts + 1)! - 1;
     const waits = ahead > 0 ? more(1) : 0;
     let stays = 1;

@@ -6,6 +6,8 @@ const SAMPLES = 7;
 const STALE = 64;
 /** What a further token is taken to cost of a step of one until a larger step was seen. */
 const ASSUMED = 0.3;
+/** Samples that what is expected of a size is worth. */
+const GUESSES = 2;
 
 export class StepCosts {
   /** Of steps of one token: ms, the oldest first. */
@@ -16,6 +18,8 @@ export class StepCosts {
    */
   readonly #seen = new Map<number, { readonly costs: number[]; at: number }>();
   #steps = 0;
+  /** By tokens: what relative() said since a larger step's sample came or went. */
+  #said: number[] = [];
 
   /** A step of `tokens` took so long. */
   note(tokens: number, ms: number): void {
@@ -24,6 +28,7 @@ export class StepCosts {
       if (size === tokens || this.#steps - other.at < STALE) continue;
       other.costs.shift();
       other.at = this.#steps;
+      this.#said = [];
       if (other.costs.length === 0) this.#seen.delete(size);
     }
     if (tokens === 1) {
@@ -36,6 +41,7 @@ export class StepCosts {
     this.#seen.set(tokens, seen);
     keep(seen.costs, ms / one);
     seen.at = this.#steps;
+    this.#said = [];
   }
 
   /** Milliseconds of a step of one token; null: none was seen. */
@@ -44,18 +50,34 @@ export class StepCosts {
   }
 
   /**
-   * A step's cost in terms of a step of one token, at least 1, between sizes that were seen in
-   * proportion; null: no step of one was seen.
+   * A step's cost in terms of a step of one token, at least 1; null: no step of one was seen. What
+   * the sizes next to it say counts as GUESSES samples, so that one disturbed step, or the first of
+   * its size, for which code is compiled, does not keep it from being tried again.
    */
   relative(tokens: number): number | null {
     if (this.#ones.length === 0) return null;
-    const known = (size: number): number => (size === 1 ? 1 : Math.max(1, median(this.#seen.get(size)!.costs)));
-    const sizes = [1, ...this.#seen.keys()];
-    const below = Math.max(...sizes.filter((size) => size <= tokens));
-    const above = Math.min(...sizes.filter((size) => size >= tokens));
-    const from = known(below);
+    const said = this.#said[tokens] ?? this.#estimate(tokens);
+    this.#said[tokens] = said;
+    return said;
+  }
+
+  #estimate(tokens: number): number {
+    if (tokens === 1) return 1;
+    const guess = this.#between(tokens);
+    const own = this.#seen.get(tokens)?.costs ?? [];
+    return Math.max(1, median([...Array<number>(GUESSES).fill(guess), ...own]));
+  }
+
+  /** Of a size between others that were seen in proportion, beyond them by ASSUMED. */
+  #between(tokens: number): number {
+    let [below, from] = [1, 1];
+    let [above, to] = [Number.POSITIVE_INFINITY, 0];
+    for (const [size, { costs }] of this.#seen) {
+      if (size < tokens && size > below) [below, from] = [size, Math.max(1, median(costs))];
+      if (size > tokens && size < above) [above, to] = [size, Math.max(1, median(costs))];
+    }
     if (above === Number.POSITIVE_INFINITY) return from + ASSUMED * (tokens - below);
-    return above === below ? from : from + ((known(above) - from) * (tokens - below)) / (above - below);
+    return from + ((to - from) * (tokens - below)) / (above - below);
   }
 }
 

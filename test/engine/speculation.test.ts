@@ -4,6 +4,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/engine/api.ts";
+import { MatchShares } from "../../src/engine/match_shares.ts";
 import { PromptLookup } from "../../src/engine/prompt_lookup.ts";
 import { Speculation } from "../../src/engine/speculation.ts";
 import type { Spelling } from "../../src/engine/spelling.ts";
@@ -127,6 +128,18 @@ describe("how much is drafted", () => {
     const misled = followed([...misleading, 0, 1], new FixedCosts((n) => 1 + 0.3 * (n - 1)));
     expect(misled.draft(8)).toEqual([]);
     expect(speculation.counts).toEqual({ drafted: 0, accepted: 0 });
+  });
+
+  it("more of a token that came when it was expected last than of one that did not", () => {
+    const shares = new MatchShares();
+    const match = { at: 2, length: 2, tokens: 2, rest: [], near: false };
+    const [came, fresh, failed] = [7, 8, 9];
+    const chance = (id: number): number => shares.chance(match, 1, id, 3);
+    expect(chance(came)).toBe(chance(failed));
+    shares.note(match, came, 3, true);
+    shares.note(match, failed, 3, false);
+    expect(chance(came)).toBeGreaterThan(1.5 * chance(fresh));
+    expect(chance(came)).toBeGreaterThan(2 * chance(failed));
   });
 
   it.each([

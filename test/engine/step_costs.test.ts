@@ -7,13 +7,24 @@ import { fakeBackend, logitsAfter, on, VOCAB } from "../support/fake_backend.ts"
 import { collect } from "../support/pieces.ts";
 
 describe("the cost of a step", () => {
-  it("one that was seen once is forgotten, so that it is tried again", () => {
+  it("one that was slow a few times is forgotten, so that it is tried again", () => {
     const step = new StepCosts();
     for (let i = 0; i < 5; i++) step.note(1, 10);
-    step.note(4, 1000); // disturbed
+    for (let i = 0; i < 3; i++) step.note(4, 1000); // disturbed
     expect(step.relative(4)).toBe(100);
-    for (let i = 0; i < 70; i++) step.note(1, 10);
+    for (let i = 0; i < 200; i++) step.note(1, 10);
     expect(step.relative(4)).toBeLessThan(3);
+  });
+
+  it("the first of a size, for which code is compiled, counts less than what other sizes say", () => {
+    const step = new StepCosts();
+    for (let i = 0; i < 5; i++) step.note(1, 10);
+    for (let i = 0; i < 5; i++) step.note(4, 20);
+    expect(step.relative(6)).toBeCloseTo(2.6, 9);
+    step.note(6, 60);
+    expect(step.relative(6)).toBeCloseTo(2.6, 9);
+    for (let i = 0; i < 4; i++) step.note(6, 25);
+    expect(step.relative(6)).toBe(2.5);
   });
 
   it.each([
@@ -25,9 +36,11 @@ describe("the cost of a step", () => {
     const step = new StepCosts();
     step.note(5, 1); // before any step of one: says nothing
     step.note(1, 10);
-    step.note(4, 20);
-    step.note(6, 35);
-    step.note(2, 9); // no step costs less than one of one
+    for (let i = 0; i < 3; i++) {
+      step.note(4, 20);
+      step.note(6, 35);
+      step.note(2, 9); // no step costs less than one of one
+    }
     expect(step.relative(2)).toBe(1);
     expect(step.relative(tokens)).toBeCloseTo(cost, 9);
   });

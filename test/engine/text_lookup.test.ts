@@ -50,9 +50,9 @@ describe("a copy", () => {
   it.each([
     ["in its source's tokens", "| there| was| a| fox| who", " lived| in"],
     [
-      "within a word that is spelled in other tokens",
+      "within a word that is spelled in other tokens, byte by byte",
       "| there| was| a| fox| who| lived| in| the| d|e",
-      "ep| wood|.| One",
+      "e|p| wood|.| One",
     ],
     ["of which nothing but a byte is left", "| there| was| a| fox| who| lived| in| the| d|e|e", "p| wood|.| One"],
     ["behind such a word", "| there| was| a| fox| who| lived| in| the| d|e|ep", " wood|.| One| day"],

@@ -1,5 +1,5 @@
-// `node dist/bench/speculation/child.js <task as JSON>`: one way of drafting over all texts, in a
-// process of its own.
+// `node dist/bench/speculation/child.js <task as JSON>`: ways of drafting over all texts, which
+// take turns text by text on one model, or one of them.
 
 import { createHash } from "node:crypto";
 import { cpus } from "node:os";
@@ -12,6 +12,8 @@ import type { Model } from "../../src/engine/model.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
 import { SimulatedDisk } from "../simulated_disk.ts";
+import { heldTo } from "./held.ts";
+import { switchDrafts } from "./off.ts";
 import { consult, type Oracle } from "./oracle.ts";
 import { countSubmits, type Submits } from "./submits.ts";
 import { TEXTS, type Text } from "./texts.ts";
@@ -27,7 +29,9 @@ export interface Task {
   readonly adapter: string | null;
   readonly tokens: number;
   /** "off", "lookup", "oracle all", "oracle known" (oracle.ts), or the draft model. */
-  readonly way: string;
+  readonly ways: readonly string[];
+  /** Which of the repeats it is: in every other one the last way is the first. */
+  readonly repeat: number;
   /** Experts of each layer in RAM; null: all. */
   readonly slots: number | null;
   /** Milliseconds that a read of an expert takes at least, one after the other. */
@@ -55,9 +59,9 @@ export interface Row {
 /** What the GPU is given; of the CPU none. */
 let submits: Submits | null = null;
 
-async function opened({ model, weights, threads, adapter, way, slots }: Task, disk: SimulatedDisk): Promise<Model> {
+async function opened({ model, weights, threads, adapter, ways, slots }: Task, disk: SimulatedDisk): Promise<Model> {
   enableWasmFeatures();
-  const own = oracleOf(way) ? "lookup" : way;
+  const own = ways.find((way) => way !== "off" && !oracleOf(way)) ?? (ways.some(oracleOf) ? "lookup" : "off");
   const drafts = own === "off" || own === "lookup" ? { speculation: own } : { draft: own };
   const options = {
     ...({ threads, ...drafts } as { threads: number; speculation?: "off" | "lookup" }),
@@ -90,20 +94,20 @@ function missing(model: Model): number | null {
 }
 
 /** A text's row, and the ids of its answer. */
-async function measured(model: Model, { name, kind, prompt, held }: Text, tokens: number) {
+async function measured(model: Model, text: Text, tokens: number) {
+  const { name, kind, prompt } = text;
   const session = model.session();
-  const pattern = held?.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
-  const constraint = pattern === undefined ? undefined : await (await model.grammars.regex(pattern)).matcher();
+  const { constraint, most } = await heldTo(model, text, tokens);
   const free = kind === "usual" ? { temperature: 0.8, topP: 0.95 } : { temperature: 0 };
-  const options: GenerateOptions = { maxTokens: tokens, seed: 7, ...free, ignoreEos: true };
-  const { ignoreEos: _, ...ending } = options;
+  const held = constraint ? { constraint } : { ignoreEos: true };
+  const options: GenerateOptions = { maxTokens: most, seed: 7, ...free, ...held };
   const ids: number[] = [];
   let finish: GenerationResult | undefined;
   let before: NodeJS.CpuUsage | undefined;
   let submitted = 0;
   let missed = 0;
   try {
-    for await (const piece of session.generate(prompt, constraint ? { ...ending, constraint } : options)) {
+    for await (const piece of session.generate(prompt, options)) {
       if (!before) [submitted, missed] = [submits?.count ?? 0, missing(model) ?? 0];
       before ??= process.cpuUsage();
       ids.push(...piece.ids);
@@ -126,13 +130,20 @@ async function measured(model: Model, { name, kind, prompt, held }: Text, tokens
   return { row, ids };
 }
 
-/** The same with drafts that are right, after a run without any, which is not measured. */
-async function foretold(model: Model, text: Text, tokens: number, answers: ReturnType<typeof consult>) {
-  answers(null);
-  const { ids } = await measured(model, text, tokens);
+/** Answers without drafts, by text and length. */
+const answers = new Map<string, readonly number[]>();
+
+/** An answer by one way; of an oracle after one without drafts, which is not measured. */
+async function answered(model: Model, way: string, text: Text, tokens: number): Promise<Row> {
+  const which = oracleOf(way);
+  const key = `${text.name} ${tokens}`;
+  switchDrafts(false);
+  if (which && !answers.has(key)) answers.set(key, (await measured(model, text, tokens)).ids);
+  switchDrafts(way !== "off");
   const { tokenizer } = model;
-  answers({ prompt: tokenizer.encode(text.prompt, { addBos: tokenizer.bosId !== null }), ids });
-  return measured(model, text, tokens);
+  const prompt = tokenizer.encode(text.prompt, { addBos: tokenizer.bosId !== null });
+  draftFrom(which && { which, answer: { prompt, ids: answers.get(key)! } });
+  return (await measured(model, text, tokens)).row;
 }
 
 function oracleOf(way: string): Oracle | null {
@@ -143,13 +154,13 @@ const task = JSON.parse(process.argv[2] ?? "") as Task;
 const disk = new SimulatedDisk({ readMs: task.readMs });
 const model = await opened(task, disk);
 disk.on = true;
-const oracle = oracleOf(task.way);
-const answers = oracle && consult(oracle, model.tokenizer);
-const one = (text: Text, tokens: number) =>
-  answers ? foretold(model, text, tokens, answers) : measured(model, text, tokens);
-const rows: Row[] = [];
+const draftFrom = consult(model.tokenizer);
 // The first round tells what steps cost here, as a server's first answers do.
-for (const text of TEXTS) await one(text, Math.min(task.tokens, 40));
-for (const text of TEXTS) rows.push((await one(text, task.tokens)).row);
+for (const text of TEXTS) for (const way of task.ways) await answered(model, way, text, Math.min(task.tokens, 40));
+const rows = new Map<string, Row[]>(task.ways.map((way) => [way, []]));
+for (const [at, text] of TEXTS.entries()) {
+  const turns = (at + task.repeat) % 2 === 0 ? task.ways : [...task.ways].reverse();
+  for (const way of turns) rows.get(way)!.push(await answered(model, way, text, task.tokens));
+}
 await model.close();
-console.log(JSON.stringify(rows));
+console.log(JSON.stringify(Object.fromEntries(rows)));

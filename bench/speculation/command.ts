@@ -59,26 +59,36 @@ async function run(root: URL, args: readonly string[], options: ReturnType<typeo
   const script = fileURLToPath(new URL("dist/bench/speculation/child.js", root));
   const runs: Run[] = [];
   for (let repeat = 0; repeat < repeats; repeat++) {
-    const ways = ["off", way, ...(oracle ? ["oracle known", "oracle all"] : [])];
-    if (repeat % 2 === 1) ways.reverse(); // what changes on the machine meets all
-    const rows = new Map<string, Row[]>();
-    for (const one of ways)
-      rows.set(one, (await runNode(root, script, [JSON.stringify({ ...task, way: one })])) as Row[]);
-    const [known, all] = [rows.get("oracle known"), rows.get("oracle all")];
-    runs.push({ off: rows.get("off")!, on: rows.get(way)!, ...(known && all && { known, all }) });
+    const groups = groupsOf(task, ["off", way, ...(oracle ? ["oracle known", "oracle all"] : [])]);
+    if (repeat % 2 === 1) groups.reverse(); // what changes on the machine meets all
+    const rows: Record<string, Row[]> = {};
+    for (const ways of groups)
+      Object.assign(rows, await runNode(root, script, [JSON.stringify({ ...task, ways, repeat } satisfies Task)]));
+    const [known, all] = [rows["oracle known"], rows["oracle all"]];
+    runs.push({ off: rows.off!, on: rows[way]!, ...(known && all && { known, all }) });
   }
   const summaries = runs[0]!.off.map((_, at) => summary(runs, at));
   for (const row of summaries) console.log(line(row));
   const of = (kind: Row["kind"]): number[] => summaries.filter((row) => row.kind === kind).map(({ ratio }) => ratio);
   const least = Math.min(...of("usual"));
   console.log(
-    `medians: ${(["copied", "edited", "repeated"] as const).map((kind) => `${kind} ${median(of(kind)).toFixed(2)}`).join(", ")}; of usual texts the least ${least.toFixed(2)}`,
+    `medians: ${(["copied", "quoted", "edited", "repeated"] as const).map((kind) => `${kind} ${median(of(kind)).toFixed(2)}`).join(", ")}; of usual texts the least ${least.toFixed(2)}`,
   );
   const said = args.map((arg) => (arg.includes("/") ? basename(arg) : arg));
   const head = about(root, name, ["speculation", ...said]);
   const what = { ...task, model: basename(task.model), way: basename(way) };
   writeResult(root, name, { ...head, kind: "speculation", ...what, repeats, summaries, runs });
   console.log(`written to bench/results/${name}.json`);
+}
+
+/**
+ * The ways of each process. All in one, on one model, take turns text by text: two processes differ
+ * more than drafts of usual texts do. One in each where the ways would not find the same: where
+ * experts have slots, those of the answer before, and a GPU's kernels depend on whether there may
+ * be drafts.
+ */
+export function groupsOf({ slots, adapter }: Pick<Task, "slots" | "adapter">, ways: readonly string[]): string[][] {
+  return slots === null && adapter === null ? [[...ways]] : ways.map((way) => [way]);
 }
 
 /** @throws Error where a text's tokens differ: on a GPU those of the same kernels */
@@ -152,7 +162,7 @@ function parse(root: URL, args: readonly string[]) {
   if (oracle && adapter !== null) throw new RequestError("--oracle: expected the CPU, without --adapter");
   const readMs = whole("read-ms", values["read-ms"], 0);
   if (readMs > 0 && slots === undefined) throw new RequestError("--read-ms: expected --slots too, or nothing is read");
-  const task: Omit<Task, "way"> = {
+  const task: Omit<Task, "ways" | "repeat"> = {
     ...{ model, weights, readMs, adapter },
     threads: whole("threads", values.threads),
     tokens: whole("tokens", values.tokens, 2),

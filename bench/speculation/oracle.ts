@@ -13,26 +13,30 @@ export type Oracle = "all" | "known";
 const MOST = 15;
 
 /**
- * Has all generations draft from answers that are known.
- * @returns sets the next answer: its prompt and tokens; null: nothing is drafted
+ * Switches what generations draft: from an answer that is known, or null: as they do by themselves.
+ * What steps cost is not noted meanwhile, as generations that draft by themselves would learn of
+ * sizes which they have not tried.
  */
-export function consult(which: Oracle, tokenizer: Tokenizer): (answer: Answer | null) => void {
+export function consult(tokenizer: Tokenizer): (from: { which: Oracle; answer: Answer } | null) => void {
   const spelling = spellingOf(tokenizer, tokenizer.vocabSize);
-  let text: readonly number[] = [];
-  let known: readonly boolean[] = [];
+  const { follow, draft, took, propose } = Speculation.prototype;
   const lengths = new WeakMap<Speculation, number>();
-  Speculation.prototype.follow = function (so) {
-    lengths.set(this, so.length);
-  };
-  Speculation.prototype.draft = function (most) {
-    const from = lengths.get(this)!;
-    const count = known.slice(from, from + Math.min(most, MOST)).findIndex((right) => !right);
-    return text.slice(from, count < 0 ? from + Math.min(most, MOST) : from + count);
-  };
-  return (answer) => {
-    text = answer ? [...answer.prompt, ...answer.ids] : [];
-    known = text.map(() => which === "all");
-    if (answer && which === "known") known = foreseen(answer, tokenizer.vocabSize, spelling);
+  return (from) => {
+    Object.assign(Speculation.prototype, { follow, draft, took, propose });
+    if (from === null) return;
+    const { which, answer } = from;
+    const text = [...answer.prompt, ...answer.ids];
+    const known = which === "all" ? text.map(() => true) : foreseen(answer, tokenizer.vocabSize, spelling);
+    Speculation.prototype.follow = function (so) {
+      lengths.set(this, so.length);
+    };
+    Speculation.prototype.draft = function (most) {
+      const at = lengths.get(this)!;
+      const count = known.slice(at, at + Math.min(most, MOST)).findIndex((right) => !right);
+      return text.slice(at, count < 0 ? at + Math.min(most, MOST) : at + count);
+    };
+    Speculation.prototype.took = () => {};
+    Speculation.prototype.propose = async () => {};
   };
 }
 

@@ -27,8 +27,11 @@ const CHANGES = [
 
 export interface Text {
   readonly name: string;
-  /** `copied`: the answer is an earlier part of the prompt; `edited`: but for a few words. */
-  readonly kind: "usual" | "copied" | "edited" | "repeated";
+  /**
+   * `copied`: the answer is an earlier part of the prompt; `quoted`: in the prompt's own tokens;
+   * `edited`: but for a few words.
+   */
+  readonly kind: "usual" | "copied" | "quoted" | "edited" | "repeated";
   readonly prompt: string;
   /** The text that the answer must be; absent: it is free. */
   readonly held?: string;
@@ -50,15 +53,13 @@ const USUAL = [
 const told = (story: string): string =>
   `The old woman told a story. ${story}And the boy said it after her, word for word. `;
 
+const COPIED = [FOX, KING, MILLER, `${BELL} `].map((story) => ({ prompt: told(story), held: story.trim() }));
+
 /** Texts that are drawn; that are asked for again; and that were said three times. */
 export const TEXTS: readonly Text[] = [
   ...USUAL.map((prompt, i) => ({ name: `usual ${i + 1}`, kind: "usual", prompt }) as const),
-  ...[FOX, KING, MILLER].map((story, i) => ({
-    ...({ name: `copied ${i + 1}`, kind: "copied" } as const),
-    prompt: told(story),
-    held: story.trim(),
-  })),
-  { name: "copied 4", kind: "copied", prompt: told(`${BELL} `), held: BELL },
+  ...COPIED.map((text, i) => ({ name: `copied ${i + 1}`, kind: "copied", ...text }) as const),
+  ...COPIED.map((text, i) => ({ name: `quoted ${i + 1}`, kind: "quoted", ...text }) as const),
   {
     ...({ name: "edited 1", kind: "edited" } as const),
     prompt: told(`${BELL} `),

@@ -2,8 +2,10 @@
 
 import { describe, expect, it, vi } from "vitest";
 import type { Row } from "../../bench/speculation/child.ts";
-import { speculationCommand, summary } from "../../bench/speculation/command.ts";
+import { groupsOf, speculationCommand, summary } from "../../bench/speculation/command.ts";
+import { quoted } from "../../bench/speculation/held.ts";
 import { foreseen } from "../../bench/speculation/oracle.ts";
+import { talesFromModel } from "../tokenizer/support.ts";
 
 const row = (decodeTps: number, cpuMs: number, more: Partial<Row> = {}): Row => ({
   ...{
@@ -50,6 +52,21 @@ describe("speculation", () => {
   it("says what right drafts give of a text: of what the lookup knows, and of all of it", () => {
     const more = { known: [row(160, 50)], all: [row(400, 20)] };
     expect(summary([{ off: [row(100, 90)], on: [row(150, 60)], ...more }], 0).bound).toEqual({ known: 1.6, all: 4 });
+  });
+
+  it.each([
+    ["take turns in one process", { slots: null, adapter: null }, [["off", "lookup"]]],
+    ["have processes of their own where experts have slots", { slots: 4, adapter: null }, [["off"], ["lookup"]]],
+    ["and on a GPU", { slots: null, adapter: "llvmpipe" }, [["off"], ["lookup"]]],
+  ])("ways %s", (_, task, groups) => {
+    expect(groupsOf(task, ["off", "lookup"])).toEqual(groups);
+  });
+
+  it("a part of a prompt is quoted in the prompt's tokens", () => {
+    const ids = quoted(talesFromModel, "The boy said: There was a fox. Then he went home.", "There was a fox.");
+    expect(talesFromModel.decode(ids)).toBe("There was a fox.");
+    const whole = talesFromModel.encode("The boy said: There was a fox. Then he went home.", { addBos: false });
+    expect(whole.join(" ")).toContain(ids.join(" "));
   });
 
   it("the lookup may know a token where its first draft is that one, in whatever tokens it comes", () => {

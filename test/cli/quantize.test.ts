@@ -49,7 +49,7 @@ async function kill(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-/** A run that stands still in the middle of its work: bytes are written, and it is not at its end. */
+/** A run that stands still in the middle of its work: bytes are written, but not all of them. */
 async function halted(to: string): Promise<{ child: ChildProcess; ended: Promise<Outcome> }> {
   for (;;) {
     const child = start(["quantize", MODEL, to]);

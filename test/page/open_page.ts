@@ -42,7 +42,7 @@ export interface PageHost {
    * is wanted.
    */
   visit(options?: Parameters<Browser["newContext"]>[0]): Promise<Visit>;
-  /** Closes what was opened, so that a test that failed leaves no answer running to the next one. */
+  /** Closes what was opened: a test that failed leaves no answer running to the next one. */
   leave(): Promise<void>;
   close(): Promise<void>;
 }

@@ -68,6 +68,10 @@ class Begun implements Constraint {
     this.#call?.expect?.(ids);
   }
 
+  forced(): string {
+    return this.#call?.forced?.() ?? "";
+  }
+
   #begin(): void {
     this.#beginning = this.#options.begin(this.#head);
     // It may fail long before mask() throws that: until then no one would handle it.

@@ -237,6 +237,10 @@ class Prefixed implements Constraint {
     if (this.#done === this.#prefix.length) this.#then.expect?.(ids);
   }
 
+  forced(): string {
+    return (this.#done === this.#prefix.length && this.#then.forced?.()) || "";
+  }
+
   close(): void {
     this.#then.close();
   }
@@ -282,6 +286,10 @@ class Optional implements Constraint {
   expect(ids: readonly number[]): void {
     if (this.#inCalls) this.#calls.expect?.(ids);
     else if (this.#begun) this.#text?.expect?.(ids);
+  }
+
+  forced(): string {
+    return (this.#inCalls ? this.#calls : this.#begun ? this.#text : null)?.forced?.() ?? "";
   }
 
   close(): void {
@@ -332,6 +340,10 @@ class OnBrace implements Constraint {
 
   expect(ids: readonly number[]): void {
     if (this.#inCalls) this.#calls.expect?.(ids);
+  }
+
+  forced(): string {
+    return (this.#inCalls && this.#calls.forced?.()) || "";
   }
 
   async #tryCalls(): Promise<void> {

@@ -151,6 +151,10 @@ class BehindReasoning implements Constraint {
     if (this.#state === "answer" && !this.#spent) this.#answer?.expect?.(ids);
   }
 
+  forced(): string {
+    return (this.#state === "answer" && !this.#spent && this.#answer?.forced?.()) || "";
+  }
+
   #open(id: number): void {
     this.#opened++;
     if (this.#opened === this.#opening.length) {

@@ -1,8 +1,10 @@
 // The drafts of one model: what steps and a draft model's proposals take here, and what became of
 // them in all generations.
 
+import type { Constraint } from "../grammar/types.ts";
 import type { SpeculationStats } from "./api.ts";
 import { Drafter, type DraftModel } from "./drafter.ts";
+import { ForcedShares, forcedTokens } from "./forced_tokens.ts";
 import { Speculation } from "./speculation.ts";
 import type { Spelling } from "./spelling.ts";
 import { StepCosts } from "./step_costs.ts";
@@ -11,6 +13,8 @@ import { StepCosts } from "./step_costs.ts";
 interface Words {
   readonly vocab: number;
   readonly spelling: Spelling | null;
+  /** The ids of a text, without BOS. */
+  readonly encode: (text: string) => readonly number[];
 }
 
 export class Drafting {
@@ -21,6 +25,7 @@ export class Drafting {
   /** Of generations whose tokens the host chooses, and of those where steps run ahead of it. */
   readonly #costs = { host: new StepCosts(), ahead: new StepCosts() };
   readonly #counts = { drafted: 0, accepted: 0 };
+  readonly #forcedRight = new ForcedShares();
 
   /**
    * @param words V, and the tokens' bytes; null: they have none
@@ -35,11 +40,16 @@ export class Drafting {
   }
 
   /** For a generation, which closes it; `ahead`: its steps run ahead where nothing is drafted. */
-  begin(ahead: boolean): Speculation {
+  begin(ahead: boolean, constraint?: Constraint): Speculation {
     const drafter = this.#draft && new Drafter(this.#draft);
-    const { vocab, spelling } = this.#words;
+    const { vocab, spelling, encode } = this.#words;
+    const forced = () => (spelling ? forcedTokens(constraint, encode) : []);
     const parts = { rows: this.#rows, wanted: this.#wanted, spelling, drafter, totals: this.#counts };
-    return new Speculation(vocab, this.#costs[ahead ? "ahead" : "host"], parts);
+    return new Speculation(vocab, this.#costs[ahead ? "ahead" : "host"], {
+      ...parts,
+      forced,
+      forcedRight: this.#forcedRight,
+    });
   }
 
   stats(): SpeculationStats {

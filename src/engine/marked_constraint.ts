@@ -158,6 +158,11 @@ class MarkedConstraint implements Constraint {
     if (this.#accepted.length === 0) for (const { matcher } of this.#places) matcher?.expect?.(ids);
   }
 
+  forced(): string {
+    const [place, ...others] = this.#accepted.length === 0 ? this.#places : [];
+    return (others.length === 0 && place?.matcher?.forced?.()) || "";
+  }
+
   close(): void {
     for (const { matcher } of this.#places) matcher?.close();
   }

@@ -92,7 +92,7 @@ export function createModel(parts: ModelParts): Model {
   const lengths = ropeLengths(architecture);
   const { rowsAgree = 0 } = ops;
   const noDrafts = whyNoDrafts(parts);
-  const words = { vocab, spelling: parts.tokenizer && spellingOf(parts.tokenizer, vocab) };
+  const words = { vocab, spelling: parts.tokenizer && spellingOf(parts.tokenizer, vocab), encode: text.plain };
   const drafting = noDrafts === null ? new Drafting(words, rowsAgree, () => !watch.on, parts.draft ?? null) : null;
   let closing: Promise<void> | null = null;
 
@@ -157,7 +157,7 @@ export function createModel(parts: ModelParts): Model {
         vocab,
         context,
         lengths,
-        ...(drafting && { speculate: (ahead) => drafting.begin(ahead && stepper.runsAhead) }),
+        ...(drafting && { speculate: (ahead, held) => drafting.begin(ahead && stepper.runsAhead, held) }),
         eos: parts.eos,
         stops: parts.stops ?? [],
         sampling: parts.sampling,

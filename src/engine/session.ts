@@ -216,7 +216,7 @@ export function createSession(model: SessionContext, restored: Restored | null =
     const ends = (id: number): boolean => endIds.has(id);
     const bans = createBans(options, { vocab: model.vocab, ends: endIds, encode: model.text.plain });
     let streams = stepper.chooses && wantLogprobs === null && !constraint && !bans; // whether the backend chooses
-    speculation = model.speculate?.(streams) ?? null;
+    speculation = model.speculate?.(streams, constraint) ?? null;
     room.begin(sequence, promptTokens + Math.max(0, most - 1));
     readAs(promptTokens);
     /** Tokens that the text may have before it must be read again. */

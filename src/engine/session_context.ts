@@ -1,6 +1,7 @@
 // What a session is made of.
 
 import type { RopeLengths } from "../backend/rope.ts";
+import type { Constraint } from "../grammar/types.ts";
 import type { SamplingOptions } from "./api.ts";
 import type { Claim } from "./claim.ts";
 import type { Room } from "./room.ts";
@@ -21,7 +22,7 @@ export interface SessionContext {
    * Drafts for a generation, whose steps may run `ahead` where nothing is drafted; absent: each
    * step computes one token of it.
    */
-  readonly speculate?: ((ahead: boolean) => Speculation) | undefined;
+  readonly speculate?: ((ahead: boolean, constraint?: Constraint) => Speculation) | undefined;
   /** Where keys depend on the length of the text. */
   readonly lengths?: RopeLengths | null;
   /** Tokens that end a text. */

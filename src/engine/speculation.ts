@@ -10,6 +10,7 @@ import { UNDECIDED } from "../backend/ops.ts";
 import type { SpeculationCounts } from "./api.ts";
 import { DEPTH } from "./depth.ts";
 import type { Drafter } from "./drafter.ts";
+import { ForcedShares } from "./forced_tokens.ts";
 import { MatchShares } from "./match_shares.ts";
 import { mostGain } from "./most_gain.ts";
 import type { Spelling } from "./spelling.ts";
@@ -38,6 +39,10 @@ export interface SpeculationParts {
   readonly totals?: Counts;
   /** The tokens' bytes; null: they have no text. */
   readonly spelling?: Spelling | null;
+  /** Tokens that a constraint leaves hardly a choice about; default: none. */
+  readonly forced?: () => readonly number[];
+  /** How often those are right, as earlier generations found; this one adds to it. */
+  readonly forcedRight?: ForcedShares;
 }
 
 /** Tokens that a step drafted. */
@@ -71,11 +76,17 @@ export class Speculation {
   #proposed: readonly number[] = [];
   /** Whether the last draft was that. */
   #offersProposed = false;
+  readonly #forced: () => readonly number[];
+  readonly #forcedRight: ForcedShares;
+  /** Tokens that were forced when the last step began, whether or not it drafted them. */
+  #awaited: readonly number[] = [];
   readonly #counts = { drafted: 0, accepted: 0 };
 
   /** @param vocab V */
   constructor(vocab: number, costs: StepCosts, parts: SpeculationParts = {}) {
     const { rows = Number.POSITIVE_INFINITY, wanted = () => true, drafter, totals, spelling = null } = parts;
+    this.#forced = parts.forced ?? (() => []);
+    this.#forcedRight = parts.forcedRight ?? new ForcedShares();
     this.#rows = rows;
     this.#lookup = new TextLookup(vocab, spelling);
     this.#spelling = spelling;
@@ -100,6 +111,10 @@ export class Speculation {
       const expected = this.#lookup.after(this.#match, 0);
       this.#right.note(this.#match, expected, this.#size(expected), expected === text[seen]);
     }
+    const [awaited, ...later] = this.#awaited;
+    const forced = awaited === text[seen];
+    if (awaited !== undefined) this.#forcedRight.note(later.length === 0, forced);
+    this.#awaited = forced ? later : [];
     for (let i = seen; i < text.length; i++) this.#lookup.push(text[i]!);
     this.#match = this.#lookup.find();
   }
@@ -125,6 +140,7 @@ export class Speculation {
     this.#proposed = [];
     const limit = Math.min(most, this.#rows - 1);
     if (this.#drafter === null || limit < 1 || !this.#wanted() || this.#expected(limit) > 0) return;
+    if (this.#mostForced(this.#forced(), limit).length > 0) return;
     const count = Math.min(limit, this.#toPropose || this.#drafter.gate.wanted(this.#costs, limit));
     this.#toPropose = 0;
     if (count === 0) return;
@@ -140,9 +156,25 @@ export class Speculation {
     this.#proposed = [];
     this.#offersProposed = proposed.length > 0;
     if (!this.#wanted()) return [];
-    if (proposed.length > 0) return proposed;
     const match = this.#match!;
-    return Array.from({ length: this.#expected(limit) }, (_, i) => this.#lookup.after(match, i));
+    const found = Array.from({ length: this.#expected(limit) }, (_, i) => this.#lookup.after(match, i));
+    const likely = proposed.length > 0 ? proposed : found;
+    this.#awaited = this.#forced().filter((id) => id < this.#vocab);
+    const forced = this.#mostForced(this.#awaited, limit);
+    if (forced.every((id, i) => id === likely[i])) return likely;
+    this.#offersProposed = false;
+    return forced;
+  }
+
+  /** So many of forced tokens that they promise the most. */
+  #mostForced(ids: readonly number[], limit: number): readonly number[] {
+    if (this.#costs.one === null) return [];
+    const count = mostGain(
+      DRAFTS.filter((n) => n <= Math.min(limit, ids.length)),
+      (n) => this.#forcedRight.chance(n === ids.length),
+      (n) => this.#costs.relative(n + 1)!,
+    );
+    return ids.slice(0, count);
   }
 
   /**

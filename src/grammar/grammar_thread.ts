@@ -10,6 +10,7 @@ import type {
   GrammarWorker,
   Masks,
   TokenTable,
+  Told,
 } from "./worker_protocol.ts";
 
 /** The thread did not start: grammars are compiled on the main thread. */
@@ -132,9 +133,8 @@ export class GrammarThread {
     return matcher;
   }
 
-  /** The tokens `ids` behind the first `from` ones. */
-  accept(matcher: number, from: number, ids: readonly number[]): void {
-    if (!this.ended) this.#worker.post({ type: "accept", matcher, from, ids });
+  accept(matcher: number, told: Told): void {
+    if (!this.ended) this.#worker.post({ type: "accept", matcher, told });
   }
 
   endMatching(matcher: number): void {

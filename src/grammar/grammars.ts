@@ -213,6 +213,10 @@ async function createConstraint(
       if (!matcher.isTerminated() && !matcher.acceptToken(id))
         throw new RequestError(`the grammar does not allow token ${id} here`);
     },
+    forced() {
+      alive();
+      return matcher.isTerminated() ? "" : matcher.findJumpForwardString();
+    },
     takeBack(n) {
       alive();
       if (n > 0) matcher.rollBack(n);

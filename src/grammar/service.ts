@@ -4,7 +4,7 @@
 import { RequestError } from "../errors.ts";
 import { createGrammars } from "./grammars.ts";
 import type { Grammar, Grammars, Matcher } from "./types.ts";
-import type { Failure, FromGrammarWorker, GrammarSource, Masks, ToGrammarWorker } from "./worker_protocol.ts";
+import type { Failure, FromGrammarWorker, GrammarSource, Masks, ToGrammarWorker, Told } from "./worker_protocol.ts";
 
 /** Limits where only one request waits for the thread: a deadline applies as well. */
 const LIMITS = { work: 200_000_000, text: 8 * 1024 * 1024 };
@@ -66,18 +66,18 @@ export function createGrammarService(
           const matching = { constraint, count: ids.length };
           matchers.set(matcher, matching);
           for (const id of ids) constraint.accept(id);
-          send(matcher, { count: ids.length, ids: [], masks: [await constraint.mask()], refused: null });
+          send(matcher, { count: ids.length, ids: [], masks: [await constraint.mask()], forced: null, refused: null });
         } catch (error) {
           post({ type: "failed", matcher, failure: failureOf(error) }, []);
         }
         return;
       }
       case "accept": {
-        const { matcher, from, ids } = message;
+        const { matcher, told } = message;
         const matching = matchers.get(matcher);
-        if (!matching || from > matching.count) return; // it failed, or one before these was refused
+        if (!matching || told.from > matching.count) return; // it failed, or one before these was refused
         try {
-          send(matcher, await accept(matching, from, ids));
+          send(matcher, await accept(matching, told));
         } catch (error) {
           matchers.delete(matcher);
           matching.constraint.close();
@@ -97,8 +97,8 @@ export function createGrammarService(
   };
 }
 
-/** Continues behind the first `from` tokens with `ids`, up to one that is refused. */
-async function accept(matching: Matching, from: number, ids: readonly number[]): Promise<Masks> {
+/** Continues the text, up to a token that is refused. */
+async function accept(matching: Matching, { from, ids, forced }: Told): Promise<Masks> {
   const { constraint } = matching;
   constraint.takeBack(matching.count - from);
   matching.count = from;
@@ -108,12 +108,12 @@ async function accept(matching: Matching, from: number, ids: readonly number[]):
       constraint.accept(id);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      return { count: from + 1, ids, masks, refused: failureOf(error) };
+      return { count: from + 1, ids, masks, forced: null, refused: failureOf(error) };
     }
     matching.count++;
     masks.push(await constraint.mask());
   }
-  return { count: from + 1, ids, masks, refused: null };
+  return { count: from + 1, ids, masks, forced: forced ? constraint.forced() : null, refused: null };
 }
 
 function compile(grammars: Grammars<Matcher>, { kind, text }: GrammarSource): Promise<Grammar<Matcher>> {

@@ -24,6 +24,9 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
   #matcher = -1;
   /** Masks that have arrived, by the tokens before them: at least the accepted ones. */
   readonly #masks = new Map<number, Int32Array | null>();
+  /** What must follow the first `behind` tokens, as bytes; null: nothing is known. */
+  #forced: { readonly behind: number; readonly bytes: Uint8Array } | null = null;
+  #looksForForced = false;
   /** The mask after the accepted ones. */
   #next = deferred();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -88,11 +91,33 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
     if (expected.length > 0) this.#tell(expected);
   }
 
+  forced(): string {
+    this.#looksForForced = true;
+    const left = this.#left(this.#accepted);
+    const within = ((left[0] ?? 0) & 0xc0) === 0x80; // a token ended within a character
+    return within ? "" : new TextDecoder().decode(left);
+  }
+
+  /** What is known to follow the first `count` tokens. */
+  #left(count: number): Uint8Array {
+    const none = new Uint8Array(0);
+    const { behind, bytes } = this.#forced ?? { behind: count, bytes: none };
+    const { tokenizer } = this.#pool;
+    let at = 0;
+    for (const id of this.#ids.slice(behind, count)) {
+      if (id >= tokenizer.vocabSize) return none;
+      for (const byte of tokenizer.tokenBytes(id)) if (bytes[at++] !== byte) return none;
+    }
+    return behind > count ? none : bytes.subarray(at);
+  }
+
   /** The text goes on with `ids` behind the accepted tokens. */
   #tell(ids: readonly number[]): void {
     this.#forget();
+    const from = this.#accepted;
     this.#ids.push(...ids);
-    this.#compiled?.thread.accept(this.#matcher, this.#accepted, ids);
+    const forced = this.#looksForForced && this.#left(this.#ids.length).length === 0;
+    this.#compiled?.thread.accept(this.#matcher, { from, ids, forced });
   }
 
   /** No tokens are expected. */
@@ -103,14 +128,16 @@ export class ThreadedConstraint implements Constraint, MatcherClient {
   #cut(length: number): void {
     for (let count = this.#ids.length; count > length; count--) this.#masks.delete(count);
     this.#ids.length = length;
+    if (this.#forced && this.#forced.behind > length) this.#forced = null;
   }
 
-  take({ count, ids, masks, refused }: Masks): void {
+  take({ count, ids, masks, forced, refused }: Masks): void {
     // Other tokens may have come meanwhile.
     const stale = ids.findIndex((id, i) => id !== this.#ids[count - 1 + i]);
     const known = stale < 0 ? masks : masks.slice(0, stale);
     for (const [i, mask] of known.entries()) if (count + i >= this.#accepted) this.#masks.set(count + i, mask);
     const end = count - 1 + masks.length;
+    if (forced !== null && stale < 0) this.#forced = { behind: end, bytes: new TextEncoder().encode(forced) };
     if (refused && (stale < 0 || stale > masks.length)) {
       if (end < this.#accepted) this.fail(errorOf(refused));
       else this.#cut(end);

@@ -42,7 +42,7 @@ export interface Compiled {
 
 export class ThreadPool {
   readonly #options: ThreadedOptions;
-  readonly #tokenizer: Tokens;
+  readonly tokenizer: Tokens;
   readonly #vocabSize: number;
   readonly stops: readonly number[];
   readonly #kept = new Map<string, Promise<Compiled>>();
@@ -57,7 +57,7 @@ export class ThreadPool {
   started = false;
 
   constructor(tokenizer: Tokens, vocabSize: number, stops: readonly number[], options: ThreadedOptions) {
-    this.#tokenizer = tokenizer;
+    this.tokenizer = tokenizer;
     this.#vocabSize = vocabSize;
     this.stops = stops;
     this.#options = options;
@@ -104,7 +104,7 @@ export class ThreadPool {
   }
 
   async #compile(key: string, source: GrammarSource): Promise<Compiled> {
-    this.#tokens ??= tokenTable(this.#tokenizer, this.#vocabSize);
+    this.#tokens ??= tokenTable(this.tokenizer, this.#vocabSize);
     this.#table ??= await this.#tokens;
     const thread = await this.#takeThread();
     try {

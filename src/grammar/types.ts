@@ -15,6 +15,11 @@ export interface Constraint {
    * are. A hint that changes nothing else: others may be accepted, and these may be refused.
    */
   expect?(ids: readonly number[]): void;
+  /**
+   * The text that must come next, however it is spelled in tokens; "" where there is a choice, or
+   * none is known yet. Once it was asked for, it is looked for with later masks.
+   */
+  forced?(): string;
   /** The text is complete: an end token was accepted. */
   readonly ended: boolean;
   /** Frees what it holds; safe to call twice. */
@@ -23,6 +28,7 @@ export interface Constraint {
 
 /** A constraint whose tokens can be taken back. */
 export interface Matcher extends Constraint {
+  forced(): string;
   /** Takes back the last n tokens, none of which ended the text. */
   takeBack(n: number): void;
 }

@@ -26,9 +26,18 @@ export type ToGrammarWorker =
   | { readonly type: "drop"; readonly grammar: number }
   /** `ids`: tokens that were accepted already. */
   | { readonly type: "begin"; readonly matcher: number; readonly grammar: number; readonly ids: readonly number[] }
-  /** The matcher's first `from` tokens are kept, the others taken back; `ids` follow. */
-  | { readonly type: "accept"; readonly matcher: number; readonly from: number; readonly ids: readonly number[] }
+  | { readonly type: "accept"; readonly matcher: number; readonly told: Told }
   | { readonly type: "end"; readonly matcher: number };
+
+/** How a matcher's text goes on. */
+export interface Told {
+  /** Tokens that are kept, the others are taken back. */
+  readonly from: number;
+  /** Those that follow. */
+  readonly ids: readonly number[];
+  /** Whether to look for a text that must follow them. */
+  readonly forced: boolean;
+}
 
 /** An error in a message. `request`: whether the request caused it; otherwise hotset did. */
 export interface Failure {
@@ -44,6 +53,8 @@ export interface Masks {
   readonly ids: readonly number[];
   /** Fewer than ids where a token is refused. */
   readonly masks: readonly (Int32Array | null)[];
+  /** The text that must follow all of ids; null: it was not looked for. */
+  readonly forced: string | null;
   /** Why the next one of ids is refused; null: none is. */
   readonly refused: Failure | null;
 }

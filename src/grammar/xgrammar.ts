@@ -14,6 +14,7 @@ export interface Matcher extends Owned {
   getNextTokenBitmask(): Promise<Int32Array>;
   isTerminated(): boolean;
   rollBack(tokens: number): void;
+  findJumpForwardString(): string;
 }
 export interface Compiler extends Owned {
   compileGrammar(ebnf: string): Promise<CompiledGrammar>;

@@ -1,5 +1,5 @@
 // Tokens that a chat's constraint expects reach the grammar in it where one is at work, and change
-// no mask.
+// no mask; what must follow comes from there.
 
 import { afterAll, describe, expect, it } from "vitest";
 import { jsonStyle } from "../../src/chat/styles/json.ts";
@@ -34,6 +34,7 @@ function watched(grammar: Grammar): Grammar {
           inner.accept(id);
           behind.push(id);
         },
+        forced: () => "must follow",
         expect: (ids) => void told.push({ behind: [...behind], ids: [...ids] }),
         get ended() {
           return inner.ended;
@@ -134,6 +135,7 @@ describe("tokens that a chat's constraint expects", () => {
     for (const [i, id] of text.entries()) {
       const before = told.length;
       expecting.expect!(text.slice(i, i + 5));
+      expect(expecting.forced!(), `at ${i}`).toBe(i >= from ? "must follow" : "");
       if (i >= from) {
         expect(told.length, `at ${i}`).toBe(before + 1);
         const { behind, ids } = told.at(-1)!;

@@ -127,7 +127,7 @@ async function measure(root: URL, options: Options, name: SideName, round: numbe
   const group = memoryLimit(limit);
   const inside = typeof group === "string" ? null : group;
   // Without a group open() sees the machine's memory: the budget is what it takes of a limit.
-  const budget = ram ?? (inside ? undefined : defaultBudget(Number.POSITIVE_INFINITY, limit));
+  const budget = ram ?? (inside ? undefined : defaultBudget(Number.POSITIVE_INFINITY, limit, threads));
   const positions = prompt + Math.max(warmUp, tokens) + 1;
   // Nothing that an earlier process has learned: rounds would differ.
   const cache = temporaryFolder("tiers");

@@ -113,7 +113,7 @@ function defaultRam(): number {
   const own = process.constrainedMemory?.() ?? 0; // 0: no limit
   const groups = process.platform === "linux" ? groupLimits().memory : null;
   const limit = Math.min(own > 0 ? own : Number.POSITIVE_INFINITY, groups ?? Number.POSITIVE_INFINITY);
-  return defaultBudget(totalmem(), limit);
+  return defaultBudget(totalmem(), limit, usableCores());
 }
 
 function platform(): Platform {

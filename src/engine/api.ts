@@ -105,8 +105,9 @@ export interface OpenOptions {
    */
   readonly gpuMemory?: number;
   /**
-   * Budget in bytes for weights, KV cache and scratch in RAM; default 60 % of RAM, or 80 % of the
-   * container's limit. Experts that do not fit stay on disk.
+   * Budget in bytes for weights, KV cache and scratch in RAM; default 60 % of RAM, or of a
+   * container's limit all but 8 % (512 MiB at least) and 8 MiB a thread. Experts that do not fit
+   * stay on disk.
    */
   readonly ram?: number;
   /**

@@ -93,6 +93,18 @@ const USEFUL_POSITIONS = 2048;
 const LEAST_TRANSIT = 2;
 /** Transit slots if there is room: reads in flight, and one that is computed with. */
 const USUAL_TRANSIT = 5;
+/**
+ * In RAM before a disk, of large records: two in flight keep the disk busy, and a slot that keeps an
+ * expert saves more than one that a third read goes to.
+ */
+const LARGE_TRANSIT = 3;
+/** What two records of have enough pieces for a disk. */
+const LARGE_RECORD = 2 ** 24;
+
+type Transit = (one: ExpertNeeds) => number;
+const leastTransit: Transit = () => LEAST_TRANSIT;
+const usualTransit: Transit = () => USUAL_TRANSIT;
+const readTransit: Transit = ({ record }) => (record >= LARGE_RECORD ? LARGE_TRANSIT : USUAL_TRANSIT);
 
 /**
  * The most precise weights that fit the budget, together with scratch and a KV cache of 2,048
@@ -122,17 +134,18 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
   const kvBytes = needs.kv(needs.positions ?? Math.min(needs.context, USEFUL_POSITIONS));
   const fixed = needs.dense(weights) + needs.scratch + kvBytes;
   const room = main.bytes - fixed;
+  const usual = ram ? usualTransit : readTransit;
   const slots = Math.min(
     experts,
-    asked ?? Math.max(quotaIn(classes, room, USUAL_TRANSIT), Math.min(1, quotaIn(classes, room, LEAST_TRANSIT))),
+    asked ?? Math.max(quotaIn(classes, room, usual), Math.min(1, quotaIn(classes, room, leastTransit))),
   );
-  if (slots < 1 || bytesOf(classes, slots, LEAST_TRANSIT) > room) {
-    const bytes = fixed + bytesOf(classes, Math.max(slots, 1), LEAST_TRANSIT);
+  if (slots < 1 || bytesOf(classes, slots, leastTransit) > room) {
+    const bytes = fixed + bytesOf(classes, Math.max(slots, 1), leastTransit);
     const what = `${Math.max(slots, 1)} of ${experts} experts a layer in memory at a time`;
     const other = weights === SMALLEST || needs.kept !== undefined ? null : leastTiers(needs, SMALLEST, kvBytes);
     throw tooSmall(main, needs.kept ?? weights, bytes, other, what);
   }
-  const each = share(classes, room, slots, !ram && asked === undefined);
+  const each = share(classes, room, slots, usual, !ram && asked === undefined);
   const behind = ram && planRam(classes, ram);
   return { weights, kvBytes, tiers: each.map((tiers, c) => ({ ...tiers, ram: behind?.[c] ?? null })) };
 }
@@ -141,14 +154,14 @@ function planTiers(needs: Needs, weights: PackableName, { main, ram, slots: aske
  * RAM behind a GPU: all experts if they fit, else a quota for each layer, or only those in transit.
  */
 function planRam(classes: readonly ExpertNeeds[], { bytes, held, option }: NonNullable<Budgets["ram"]>): RamPlan[] {
-  const least = bytesOf(classes, 0, LEAST_TRANSIT);
+  const least = bytesOf(classes, 0, leastTransit);
   const room = bytes - held;
   if (least > room)
     throw new MemoryError(
       `the memory budget of ${formatBytes(bytes)} (option ${option}) is too small: reading weights and experts on their way to the GPU take ${formatBytes(held + least)}`,
     );
-  const quota = Math.max(0, Math.min(mostExperts(classes), quotaIn(classes, room, USUAL_TRANSIT)));
-  return share(classes, room, quota, true).map(({ slots, extra, transit }, c) => {
+  const quota = Math.max(0, Math.min(mostExperts(classes), quotaIn(classes, room, usualTransit)));
+  return share(classes, room, quota, usualTransit, true).map(({ slots, extra, transit }, c) => {
     return { quota: slots, extra, slots: classes[c]!.layers * slots + extra + transit };
   });
 }
@@ -157,24 +170,24 @@ function planRam(classes: readonly ExpertNeeds[], { bytes, held, option }: NonNu
  * Slots of each class when every layer gets `slots`: what is left of `bytes` goes to transit slots,
  * class by class, and then to layers that keep one more, if `more`.
  */
-function share(classes: readonly ExpertNeeds[], bytes: number, slots: number, more: boolean) {
-  let left = bytes - bytesOf(classes, slots, LEAST_TRANSIT);
+function share(classes: readonly ExpertNeeds[], bytes: number, slots: number, usual: Transit, more: boolean) {
+  let left = bytes - bytesOf(classes, slots, leastTransit);
   const take = (most: number, record: number): number => {
     const n = Math.max(0, Math.min(most, Math.floor(left / record)));
     left -= n * record;
     return n;
   };
-  const transit = classes.map(({ record }) => LEAST_TRANSIT + take(USUAL_TRANSIT - LEAST_TRANSIT, record));
+  const transit = classes.map((one) => LEAST_TRANSIT + take(usual(one) - LEAST_TRANSIT, one.record));
   return classes.map(({ layers, experts, record }, c) => {
     const own = Math.min(experts, slots);
     return { slots: own, extra: more && own < experts ? take(layers, record) : 0, transit: transit[c]! };
   });
 }
 
-/** Bytes of `slots` slots for each layer and `transit` more for each class. */
-function bytesOf(classes: readonly ExpertNeeds[], slots: number, transit: number): number {
+/** Bytes of `slots` slots for each layer and those in transit of each class. */
+function bytesOf(classes: readonly ExpertNeeds[], slots: number, transit: Transit): number {
   return classes.reduce(
-    (sum, { layers, experts, record }) => sum + (layers * Math.min(experts, slots) + transit) * record,
+    (sum, one) => sum + (one.layers * Math.min(one.experts, slots) + transit(one)) * one.record,
     0,
   );
 }
@@ -183,7 +196,7 @@ function bytesOf(classes: readonly ExpertNeeds[], slots: number, transit: number
  * The most slots that every layer can have beside `transit` slots of each class; below 0: not even
  * those fit.
  */
-function quotaIn(classes: readonly ExpertNeeds[], bytes: number, transit: number): number {
+function quotaIn(classes: readonly ExpertNeeds[], bytes: number, transit: Transit): number {
   const most = mostExperts(classes);
   if (bytesOf(classes, 0, transit) > bytes) return -1;
   let slots = 0;
@@ -196,7 +209,7 @@ function mostExperts(classes: readonly ExpertNeeds[]): number {
 }
 
 function leastTiers(needs: Needs, format: PackableName, kvBytes: number): number {
-  return needs.dense(format) + needs.scratch + kvBytes + bytesOf(needs.classes(format), 1, LEAST_TRANSIT);
+  return needs.dense(format) + needs.scratch + kvBytes + bytesOf(needs.classes(format), 1, leastTransit);
 }
 
 function tooSmall(

@@ -223,12 +223,13 @@ describe("the group that memory is counted in", () => {
 });
 
 it.each([
-  ["no limit", 16, null, 9.6],
-  ["a limit above the machine's memory", 16, Number.POSITIVE_INFINITY, 9.6],
-  ["a limit", 16, 8, 6.4],
-  ["a limit of which Node itself needs more than a fifth", 16, 2, 1.5],
-  ["a small limit", 16, 1, 0.6],
-])("the default budget with %s", (_, machine, limit, budget) => {
+  ["no limit", 16, null, 2, 9.6],
+  ["a limit above the machine's memory", 16, Number.POSITIVE_INFINITY, 2, 9.6],
+  ["a large limit", 64, 32, 2, 0.92 * 32 - 16 / 1024],
+  ["a limit of which Node itself needs more than a twelfth", 16, 4, 2, 3.5 - 16 / 1024],
+  ["many threads", 512, 4, 64, 3],
+  ["a small limit", 16, 1, 2, 0.6],
+])("the default budget with %s", (_, machine, limit, threads, budget) => {
   const GB = 2 ** 30;
-  expect(defaultBudget(machine * GB, limit && limit * GB) / GB).toBeCloseTo(budget, 6);
+  expect(defaultBudget(machine * GB, limit && limit * GB, threads) / GB).toBeCloseTo(budget, 6);
 });

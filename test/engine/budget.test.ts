@@ -88,6 +88,26 @@ describe("slots for offloaded experts", () => {
   });
 });
 
+describe("slots for large records", () => {
+  const record = 2 ** 24;
+  const large = { ...needs, classes: () => [{ layers: 4, experts: 8, record }] };
+  const bytes = 45e6 + 1e7 + kv + 16 * record;
+
+  it("in RAM before a disk three are on their way, and what that leaves keeps experts", () => {
+    const budgets = { main: { bytes, option: "ram" }, ram: null, tiers: true };
+    expect(planMemory(large, "q4", budgets).tiers).toEqual([{ slots: 3, extra: 1, transit: 3, ram: null }]);
+  });
+
+  it("on a GPU and in RAM behind it five are", () => {
+    const main = { bytes, option: "gpuMemory" };
+    const ram = { bytes: 16 * record, held: 0, option: "ram" };
+    const behind = { quota: 2, extra: 3, slots: 16 };
+    expect(planMemory(large, "q4", { main, ram, tiers: true }).tiers).toEqual([
+      { slots: 2, extra: 0, transit: 5, ram: behind },
+    ]);
+  });
+});
+
 describe("slots of two classes of layers", () => {
   const [small, large] = [1e6, 3e6];
   const classes = [

@@ -1,9 +1,9 @@
 // `npm run bench -- overlap <model>`: how much of what reading and computing allow a model reaches
 // that does not fit its budget, if both overlapped entirely.
 //
-// Each round has four processes in turn: tokens with reads that take no time (what the processor
-// needs), with a simulated disk that takes no processor, with the real disk, and the reads of the
-// latter alone.
+// Each round has five processes in turn: tokens with reads that take no time (what the processor
+// needs), with a simulated disk that takes no processor, with the real disk, and before and after
+// the latter its reads alone.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -50,6 +50,14 @@ export interface ReadingAlone {
   readonly cpuMs: number;
 }
 
+/** What so many bytes take at the mean speed of reads alone, which changes from time to time. */
+export function readingAlone(bytes: number, turns: readonly ReplayReport[]): ReadingAlone {
+  const sum = (of: (turn: ReplayReport) => number): number => turns.reduce((all, turn) => all + of(turn), 0);
+  const part = bytes / sum((turn) => turn.bytes);
+  const cpuMs = part * sum(({ process: { userMs, systemMs } }) => userMs + systemMs);
+  return { ms: part * sum(({ ms }) => ms), cpuMs };
+}
+
 /** @param processor the tokens without reads */
 export function overlap(decode: DecodeReport, reading: ReadingAlone, processor: DecodeReport, cores: number): Overlap {
   const { tokenMs, bytes } = decode;
@@ -80,6 +88,8 @@ function mean(values: readonly number[]): number {
 interface Round {
   readonly simulated: Overlap;
   readonly real: Overlap | null;
+  /** Bytes a second of reads alone, before and after; none without the real disk. */
+  readonly readRates: readonly number[];
 }
 
 /** Measures; returns the exit code. */
@@ -107,9 +117,11 @@ async function measure(root: URL, args: readonly string[], options: Options, fol
     const learned = join(folder, `${disk}.txt`);
     return child({ way: "kept", folder: model, ram, ...length, rate, learned, reads: rate === null ? reads : null });
   };
+  const alone = ({ residentBytes }: DecodeReport): Promise<ReplayReport> =>
+    child({ way: "replay", folder: model, reads, residentBytes, elsewhere: true });
   const cores = usableCores();
   await decode(rate, "simulated", TRIALS);
-  if (real) await decode(null, "real", TRIALS);
+  let last = real ? await decode(null, "real", TRIALS) : null;
   if (real && direct) readDirectly(join(folder, "real.txt"));
   const done: Round[] = [];
   for (let round = 1; round <= rounds; round++) {
@@ -118,15 +130,17 @@ async function measure(root: URL, args: readonly string[], options: Options, fol
     const simulated = overlap(slow, { ms: (1e3 * bytesOf(slow)) / rate, cpuMs: 0 }, processor, cores);
     console.log(line(`simulated ${round}`, simulated));
     let found: Overlap | null = null;
-    if (real) {
-      const kept = await decode(null, "real");
-      const { residentBytes } = kept;
-      const alone = await child<ReplayReport>({ way: "replay", folder: model, reads, residentBytes });
-      const { userMs, systemMs } = alone.process;
-      found = overlap(kept, { ms: alone.ms / tokens, cpuMs: (userMs + systemMs) / tokens }, processor, cores);
-      console.log(line(`real ${round}`, found));
+    const turns: ReplayReport[] = [];
+    if (last) {
+      turns.push(await alone(last));
+      last = await decode(null, "real");
+      turns.push(await alone(last));
+      found = overlap(last, readingAlone(bytesOf(last), turns), processor, cores);
     }
-    done.push({ simulated, real: found });
+    const readRates = turns.map(({ bytes, ms }) => bytes / (ms / 1e3));
+    if (found)
+      console.log(`${line(`real ${round}`, found)}; alone ${readRates.map((each) => rateText(each)).join(" and ")}`);
+    done.push({ simulated, real: found, readRates });
   }
   const shares = {
     simulated: median(done.map(({ simulated }) => simulated.share)),
@@ -142,6 +156,10 @@ async function measure(root: URL, args: readonly string[], options: Options, fol
 /** Sets that what follows reads past the page cache: the next trial comes after the tokens here. */
 function readDirectly(learned: string): void {
   writeFileSync(learned, JSON.stringify({ ...JSON.parse(readFileSync(learned, "utf8")), bypass: true }));
+}
+
+function rateText(bytesPerSecond: number): string {
+  return `${(bytesPerSecond / 1e9).toFixed(2)} GB/s`;
 }
 
 function line(title: string, { bytes, used, ms, readMs, processorMs, coresMs, share, cpuMs }: Overlap): string {

@@ -1,5 +1,7 @@
 // Messages between the processes of a residency benchmark: a task in, a report out, both JSON.
 
+import type { Bypass } from "../../src/tensor/types.ts";
+
 export interface DecodeTask {
   /**
    * kept: open() with a budget. uncached: no expert is kept, each is read when it is used, through
@@ -34,10 +36,15 @@ export interface ReplayTask {
    * Memory that `kept` used: the replay holds as much, so that the page cache has the same room.
    */
   readonly residentBytes: number;
+  /**
+   * Whether what went past the page cache is read of other places, those that were read longest
+   * ago: a cache below the operating system, as of a virtual machine's host, has them least likely.
+   */
+  readonly elsewhere?: boolean;
 }
 
 /** Reads in the order of their start: file, offset, bytes, and whether past the page cache. */
-export type Read = readonly [file: string, offset: number, bytes: number, bypass: boolean];
+export type Read = readonly [file: string, offset: number, bytes: number, bypass: Bypass];
 
 export interface Reads {
   readonly before: readonly Read[];

@@ -30,7 +30,7 @@ export class WatchedFiles implements Files {
 
   async read(name: string, offset: number, into: Uint8Array, asked: Bypass = false): Promise<void> {
     const bypass = this.#bypass && asked;
-    this.reads.push([name, offset, into.length, bypass !== false]);
+    this.reads.push([name, offset, into.length, bypass]);
     this.inFlight = Math.max(this.inFlight, ++this.#now);
     try {
       await this.#files.read(name, offset, into, bypass);

@@ -105,7 +105,7 @@ export function addModelOptions(command: Command): Command {
     )
     .option(
       "--ram <size>",
-      "budget in RAM, such as 24GiB; default: 60 % of RAM, or of a container's limit all but 8 % (512 MiB at least) and 8 MiB a thread; experts that do not fit stay on disk",
+      "budget in RAM, such as 24GiB; default: 60 % of RAM, or of a container's limit all but 6 %, 384 MiB and 8 MiB a thread; experts that do not fit stay on disk",
       size,
     )
     .option("--gpu-memory <size>", "budget in GPU memory, such as 24GiB; default: 6GiB; other experts are in RAM", size)

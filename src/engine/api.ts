@@ -106,8 +106,8 @@ export interface OpenOptions {
   readonly gpuMemory?: number;
   /**
    * Budget in bytes for weights, KV cache and scratch in RAM; default 60 % of RAM, or of a
-   * container's limit all but 8 % (512 MiB at least) and 8 MiB a thread. Experts that do not fit
-   * stay on disk.
+   * container's limit all but 6 %, 384 MiB and 8 MiB a thread. Experts that do not fit stay on
+   * disk.
    */
   readonly ram?: number;
   /**

@@ -225,9 +225,9 @@ describe("the group that memory is counted in", () => {
 it.each([
   ["no limit", 16, null, 2, 9.6],
   ["a limit above the machine's memory", 16, Number.POSITIVE_INFINITY, 2, 9.6],
-  ["a large limit", 64, 32, 2, 0.92 * 32 - 16 / 1024],
-  ["a limit of which Node itself needs more than a twelfth", 16, 4, 2, 3.5 - 16 / 1024],
-  ["many threads", 512, 4, 64, 3],
+  ["a large limit", 64, 32, 2, 0.94 * 32 - 400 / 1024],
+  ["a limit of which Node itself needs a larger part", 16, 4, 2, 0.94 * 4 - 400 / 1024],
+  ["many threads", 512, 8, 64, 0.94 * 8 - 896 / 1024],
   ["a small limit", 16, 1, 2, 0.6],
 ])("the default budget with %s", (_, machine, limit, threads, budget) => {
   const GB = 2 ** 30;

@@ -1,8 +1,9 @@
 // The benchmark of overlapping: what its share is of, and its options.
 
 import { expect, it, vi } from "vitest";
-import { overlap, overlapCommand } from "../../bench/overlap.ts";
-import type { DecodeReport } from "../../bench/residency/types.ts";
+import { overlap, overlapCommand, readingAlone } from "../../bench/overlap.ts";
+import { elsewhere } from "../../bench/residency/replay.ts";
+import type { DecodeReport, Read, ReplayReport } from "../../bench/residency/types.ts";
 
 const report = (tokenMs: number[], demand = 0, prefetch = 0, wasted = 0): DecodeReport => ({
   ...{ tokenMs, budgetBytes: 1, maxRssBytes: 1, highWaterBytes: null, residentBytes: 1 },
@@ -36,4 +37,28 @@ it.each([
   expect(await overlapCommand(new URL("file:///"), args)).toBe(2);
   expect(error.mock.calls[0]![0]).toContain(message);
   error.mockRestore();
+});
+
+it("reads alone what was read longest ago of the same size, and the page cache's reads again", () => {
+  const direct = (name: string, offset: number, bytes = 8): Read => [name, offset, bytes, "pages"];
+  const done = [direct("a", 0), direct("a", 8), direct("b", 0, 4), direct("b", 8), direct("a", 0)];
+  const cached: Read = ["a", 0, 8, false];
+  const reads = [direct("a", 0), cached, direct("a", 0), direct("a", 0), direct("b", 0, 4), direct("c", 0, 2)];
+  expect(elsewhere(done, reads)).toEqual([
+    ...[direct("a", 8), cached, direct("b", 8), direct("a", 0), direct("b", 0, 4), direct("c", 0, 2)],
+  ]);
+  // And those that were read here count too.
+  expect(elsewhere([direct("a", 0), direct("a", 8)], [direct("a", 0), direct("a", 0), direct("a", 0)])).toEqual([
+    ...[direct("a", 0), direct("a", 8), direct("a", 0)],
+  ]);
+});
+
+it("takes the mean speed of reads alone", () => {
+  const turn = (bytes: number, ms: number): ReplayReport => ({
+    ...{ bytes, ms },
+    process: { userMs: 1, systemMs: 2, minorFaults: 0, majorFaults: 0, diskBytes: 0 },
+  });
+  const { ms, cpuMs } = readingAlone(100, [turn(400, 40), turn(600, 110)]);
+  expect(ms).toBeCloseTo(15, 9);
+  expect(cpuMs).toBeCloseTo(0.6, 9);
 });

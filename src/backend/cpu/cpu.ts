@@ -6,7 +6,7 @@ import type { PanelWorkOf } from "../../tensor/load.ts";
 import type { ExpertShape } from "../../tensor/record.ts";
 import type { HostExperts } from "../experts.ts";
 import type { Observer, Ops } from "../ops.ts";
-import { HEAP_BYTES, Heap } from "./heap.ts";
+import { Heap } from "./heap.ts";
 import { type InstructionSet, instructionSets } from "./instruction_set.ts";
 import { KernelModules } from "./modules.ts";
 import { Packer } from "./packer.ts";
@@ -14,7 +14,7 @@ import { createPlainOps } from "./plain/plain.ts";
 import { Pool, type PoolWorker } from "./pool.ts";
 import { createSimdOps } from "./simd.ts";
 import { SimdExpertSlots } from "./simd_experts.ts";
-import { type HeapLimits, SimdHeaps } from "./simd_heaps.ts";
+import { type HeapLimits, heapsFor, SimdHeaps } from "./simd_heaps.ts";
 import { AHEAD_BYTES } from "./simd_load.ts";
 import { SimdProducts } from "./simd_products.ts";
 
@@ -167,7 +167,7 @@ export function panelWorker(options: Pick<CpuOptions, "threads" | "startWorker">
  * matrices of at most `largest` bytes.
  */
 export function stagingBytes(budget: number, largest: number): number {
-  return Math.min(AHEAD_BYTES, 2 * largest) * Math.ceil(budget / HEAP_BYTES);
+  return Math.min(AHEAD_BYTES, 2 * largest) * heapsFor(budget);
 }
 
 /** Whether this platform's CPU can offload experts. */

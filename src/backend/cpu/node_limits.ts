@@ -37,10 +37,11 @@ interface Membership extends Hierarchy {
 /** The default budget's part of a machine's memory, which other programs use too. */
 const MACHINE_SHARE = 0.6;
 /**
- * What a group's limit, which is for this process, leaves to Node itself: bytes at least, the part
- * of a large limit, and bytes of a thread (6.5 MB were measured). The rest is the budget.
+ * What a group's limit, which is for this process, leaves to Node itself: so many bytes (120 MB and
+ * a tokenizer), this part of the limit (page tables, holes, and copies of a step's values in every
+ * heap), and bytes of a thread (6.5 MB were measured). All else is the budget.
  */
-const GROUP_REST = { least: 512 * 2 ** 20, part: 0.08, thread: 8 * 2 ** 20 };
+const GROUP_REST = { bytes: 384 * 2 ** 20, part: 0.06, thread: 8 * 2 ** 20 };
 
 /**
  * The default budget in bytes, of a machine's memory and of the limit of the group that this
@@ -48,7 +49,7 @@ const GROUP_REST = { least: 512 * 2 ** 20, part: 0.08, thread: 8 * 2 ** 20 };
  */
 export function defaultBudget(machine: number, limit: number | null, threads: number): number {
   if (limit === null || limit >= machine) return Math.floor(MACHINE_SHARE * machine);
-  const rest = Math.max(GROUP_REST.least, GROUP_REST.part * limit) + threads * GROUP_REST.thread;
+  const rest = GROUP_REST.bytes + GROUP_REST.part * limit + threads * GROUP_REST.thread;
   return Math.floor(Math.max(MACHINE_SHARE * limit, limit - rest));
 }
 

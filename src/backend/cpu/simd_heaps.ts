@@ -37,6 +37,11 @@ const LIMITS: HeapLimits = {
   shareAll: false,
 };
 
+/** The most heaps that so many bytes are spread over. */
+export function heapsFor(bytes: number): number {
+  return 1 + Math.ceil(Math.max(0, bytes - LIMITS.homeWeights) / LIMITS.weights);
+}
+
 export class SimdHeaps {
   readonly pool: Pool;
   readonly limits: HeapLimits;

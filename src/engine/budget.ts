@@ -94,8 +94,8 @@ const LEAST_TRANSIT = 2;
 /** Transit slots if there is room: reads in flight, and one that is computed with. */
 const USUAL_TRANSIT = 5;
 /**
- * In RAM before a disk, of large records: two in flight keep the disk busy, and a slot that keeps an
- * expert saves more than one that a third read goes to.
+ * In RAM before a disk, of large records: two in flight keep the disk busy, and a slot that keeps
+ * an expert saves more than one that a third read goes to.
  */
 const LARGE_TRANSIT = 3;
 /** What two records of have enough pieces for a disk. */

@@ -7,15 +7,17 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { RequestError } from "../../src/errors.ts";
 import { decodes, parseTrace, type Trace, traceHeader, traceLine } from "../../src/experts/trace.ts";
-import { exitCode, resultName, wholes } from "../arguments.ts";
+import { bytes, exitCode, resultName, whole, wholes } from "../arguments.ts";
 import { about } from "../result.ts";
-import { collectTraces } from "./collect.ts";
+import { collectTraces, randomTrace } from "./collect.ts";
 import { figuresOf, type Means, type Metric, means, type PolicyFigures } from "./figures.ts";
 import { hitRateChart, uploadsChart } from "./pictures.ts";
 import { type Split, splits } from "./split.ts";
+import { together, togetherTable } from "./together.ts";
 
-const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--name <of the result>] [--out <folder>] [--json]
-       npm run bench -- experts --record [--model <folder>] [--out <folder>]   default: bench/experts/traces`;
+const USAGE = `usage: npm run bench -- experts [--trace <file> ...] [--slots 2,3,4] [--memory 28,30] [--name <of the result>] [--out <folder>] [--json]
+       npm run bench -- experts --record [--model <folder>] [--out <folder>]   default: bench/experts/traces
+       npm run bench -- experts --record --random <tokens> --model <folder or GGUF file> --out <folder> [--ram 12GiB]`;
 
 /** The largest trace: it is read whole. 256 MiB are a million tokens of Mixtral 8x7B. */
 const LARGEST = 2 ** 28;
@@ -32,11 +34,16 @@ export function expertsCommand(root: URL, args: readonly string[]): Promise<numb
 interface Options {
   readonly traces: readonly string[];
   readonly slots: readonly number[] | null;
+  /** Experts of all layers that a memory has room for. */
+  readonly memory: readonly number[];
   readonly name: string;
   readonly out: string | undefined;
   readonly json: boolean;
   readonly record: boolean;
   readonly model: string;
+  /** Random tokens to record; null: texts. */
+  readonly random: number | null;
+  readonly ram: number | undefined;
 }
 
 function parse(args: readonly string[]): Options {
@@ -45,14 +52,19 @@ function parse(args: readonly string[]): Options {
     options: {
       trace: { type: "string", multiple: true, default: [] },
       slots: { type: "string" },
+      memory: { type: "string" },
       name: { type: "string" },
       out: { type: "string" },
       json: { type: "boolean", default: false },
       record: { type: "boolean", default: false },
       model: { type: "string", default: "models/tales" },
+      random: { type: "string" },
+      ram: { type: "string" },
     },
   });
   const slots = values.slots === undefined ? undefined : wholes("slots", values.slots);
+  if (values.random !== undefined && (!values.record || values.out === undefined))
+    throw new RequestError("--random: expected --record and --out <folder> with it");
   // The result of the committed traces has a fixed name, because it depends on nothing else.
   const name = values.name ?? (values.trace.length === 0 && slots === undefined ? "experts" : "experts-own");
   return {
@@ -63,17 +75,22 @@ function parse(args: readonly string[]): Options {
     json: values.json,
     record: values.record,
     model: values.model,
+    memory: values.memory === undefined ? [] : wholes("memory", values.memory),
+    random: values.random === undefined ? null : whole("random", values.random),
+    ram: values.ram === undefined ? undefined : bytes("ram", values.ram),
   };
 }
 
-async function recordAll(root: URL, { model, out }: Options): Promise<void> {
+async function recordAll(root: URL, { model, out, random, ram }: Options): Promise<void> {
   const folder = out ?? fileURLToPath(new URL("bench/experts/traces", root));
   mkdirSync(folder, { recursive: true });
-  await collectTraces(model, (kind, trace) => {
+  const write = (kind: string, trace: Trace): void => {
     const file = join(folder, `${kind}.jsonl`);
     writeFileSync(file, traceHeader(trace) + trace.steps.map(traceLine).join(""));
     console.log(`${file}: ${trace.steps.filter(decodes).length} decoded tokens`);
-  });
+  };
+  if (random === null) await collectTraces(model, write);
+  else write("random", await randomTrace(model, random, ram));
 }
 
 /** A trace and its name. */
@@ -126,6 +143,7 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
     decodedTokens: trace.steps.reduce((sum, step) => sum + (decodes(step) ? step.tokens : 0), 0),
     promptTokens: trace.steps.reduce((sum, step) => sum + (decodes(step) ? 0 : step.tokens), 0),
     policies: figuresOf(trace, slots),
+    ...(options.memory.length > 0 && { together: together(trace, options.memory) }),
   }));
   const mean = means(results.map(({ policies }) => policies));
   const all = traces.map(({ trace }) => trace);
@@ -158,6 +176,7 @@ function replayAll(root: URL, args: readonly string[], options: Options): void {
   for (const [metric, title] of TITLES) console.log(table(`mean: ${title}`, mean, slots, metric));
   for (const n of new Set(memory.map((one) => one.memory)))
     console.log(splitTable(memory.filter((one) => one.memory === n)));
+  for (const one of results) if (one.together) console.log(`${one.trace}: ${togetherTable(one.together)}`);
   console.log(`written to ${options.out ?? "bench/results"}: ${name}.json, ${name}-hit-rate.svg, ${name}-uploads.svg`);
 }
 

@@ -186,10 +186,7 @@ function share(classes: readonly ExpertNeeds[], bytes: number, slots: number, us
 
 /** Bytes of `slots` slots for each layer and those in transit of each class. */
 function bytesOf(classes: readonly ExpertNeeds[], slots: number, transit: Transit): number {
-  return classes.reduce(
-    (sum, one) => sum + (one.layers * Math.min(one.experts, slots) + transit(one)) * one.record,
-    0,
-  );
+  return classes.reduce((sum, one) => sum + (one.layers * Math.min(one.experts, slots) + transit(one)) * one.record, 0);
 }
 
 /**

@@ -11,8 +11,15 @@ const PIECE = 16 * 2 ** 20;
  * thread, which starts reads, may be computing while several of them finish.
  */
 const MOST = 8;
-/** The same of records that no step waits for: the disk is busy, and soon free for others. */
+/**
+ * The same of records that no step waits for, at least, and what a disk reads in so many
+ * milliseconds: it is busy while the thread that asks for more computes, and soon free for others.
+ */
 const AHEAD = 2;
+const AHEAD_MS = 20;
+/** Pieces that tell the disk's speed, and the part of it that the last ones count. */
+const RATED = 4;
+const NEWER = 0.3;
 
 export interface ReadHow {
   readonly signal: AbortSignal;
@@ -35,6 +42,14 @@ interface Job {
   readonly done: (failure: { readonly error: unknown } | null) => void;
 }
 
+export interface PieceReaderOptions {
+  /** Bytes of a piece, and the most in flight. */
+  readonly piece?: number;
+  readonly most?: number;
+  /** Milliseconds. */
+  readonly clock?: () => number;
+}
+
 export class PieceReader {
   readonly #piece: number;
   readonly #most: number;
@@ -43,10 +58,17 @@ export class PieceReader {
   /** In flight: pieces, and bytes of them. */
   #pending = 0;
   #bytes = 0;
+  /** Bytes a millisecond, as measured; 0: not yet. */
+  #rate = 0;
+  /** Bytes that have come since then. */
+  #come = 0;
+  #since = 0;
+  readonly #clock: () => number;
 
-  constructor({ piece = PIECE, most = MOST }: { readonly piece?: number; readonly most?: number } = {}) {
+  constructor({ piece = PIECE, most = MOST, clock = () => performance.now() }: PieceReaderOptions = {}) {
     this.#piece = piece;
     this.#most = most;
+    this.#clock = clock;
   }
 
   /**
@@ -73,7 +95,8 @@ export class PieceReader {
       const urgent = this.#waiting.find(({ how }) => how.urgent());
       const job = urgent ?? this.#waiting[0];
       if (!job || this.#pending >= this.#most) return;
-      if (!urgent && this.#bytes > (AHEAD - 1) * this.#piece) return;
+      const ahead = Math.max(AHEAD * this.#piece, AHEAD_MS * this.#rate);
+      if (!urgent && this.#bytes > ahead - this.#piece) return;
       const begin = job.asked;
       job.asked = Math.min(begin + this.#piece, job.into.length);
       if (job.asked === job.into.length) this.#leave(job);
@@ -83,7 +106,7 @@ export class PieceReader {
 
   async #get(job: Job, begin: number, end: number): Promise<void> {
     job.pending++;
-    this.#pending++;
+    if (this.#pending++ === 0) [this.#come, this.#since] = [0, this.#clock()];
     this.#bytes += end - begin;
     const { signal, bypass, asks } = job.how;
     asks?.(end - begin);
@@ -96,8 +119,18 @@ export class PieceReader {
     job.pending--;
     this.#pending--;
     this.#bytes -= end - begin;
+    this.#comes(end - begin);
     if (job.pending === 0 && !this.#waiting.includes(job)) job.done(job.failure);
     this.#ask();
+  }
+
+  /** Measures the disk's speed, over several pieces in a row. */
+  #comes(bytes: number): void {
+    this.#come += bytes;
+    if (this.#come < RATED * this.#piece) return;
+    const ms = this.#clock() - this.#since;
+    if (ms > 0) this.#rate = this.#rate === 0 ? this.#come / ms : (1 - NEWER) * this.#rate + NEWER * (this.#come / ms);
+    [this.#come, this.#since] = [0, this.#clock()];
   }
 
   /** A record that is not wanted any more: its pieces in flight arrive. */

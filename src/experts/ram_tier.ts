@@ -33,7 +33,12 @@ export interface RamTierOptions {
   readonly bypassTrial?: Pick<AbTrial, "on" | "deciding" | "step"> | undefined;
   /** Milliseconds. */
   readonly clock: () => number;
+  /** Lets what has been read be noticed while a step computes. Default: where the step waits. */
+  readonly turn?: (() => Promise<void>) | undefined;
 }
+
+/** The thread that computes also asks for more of the disk, so often at least, in milliseconds. */
+const TURN_MS = 2;
 
 interface Slot {
   readonly index: number;
@@ -63,6 +68,8 @@ export class RamTier implements RamRecords, HostStore {
   readonly #ahead: LookAhead | null;
   #reading = 0;
   #readingSince = 0;
+  /** When the event loop last had its turn for the sake of reads. */
+  #turned = 0;
   /** When the first layer of this step was visited, and how many experts it missed. */
   #stepBegan = 0;
   #missing = 0;
@@ -155,6 +162,7 @@ export class RamTier implements RamRecords, HostStore {
       const slot = held.get(expert)!;
       // A resident whose read was started by a step that was then aborted.
       if (slot.reading) await waited(() => orAborted(slot.reading!, signal));
+      await this.#turn(signal);
       const started = clock();
       await compute(expert, slot.index);
       this.counters.computeMs += clock() - started;
@@ -185,6 +193,16 @@ export class RamTier implements RamRecords, HostStore {
     await Promise.all(arrivals);
     for (const slot of held.values()) this.#unpin(slot);
     throw (failure as { readonly error: unknown }).error;
+  }
+
+  /** Lets arrived pieces be noticed and others asked for, where some are on their way. */
+  async #turn(signal: AbortSignal | undefined): Promise<void> {
+    const { turn, clock } = this.#options;
+    if (!turn || this.#reading === 0 || clock() - this.#turned < TURN_MS) return;
+    await turn();
+    this.#turned = clock();
+    if (signal?.aborted) throw abortReason(signal);
+    if (this.#closing.signal.aborted) throw abortReason(this.#closing.signal);
   }
 
   /** Evicts all residents and resets the counters after a warm-up. Between steps. */

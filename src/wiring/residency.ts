@@ -26,6 +26,7 @@ import { type Choices, learnedFromText, learnedToText } from "../experts/warm_st
 import type { ExpertShape } from "../tensor/record.ts";
 import type { RouteRule } from "../tensor/route_rule.ts";
 import type { ExpertSource } from "../tensor/types.ts";
+import { turn } from "../turn.ts";
 import { Policies, type PRICE } from "./policies.ts";
 
 /**
@@ -337,6 +338,7 @@ function ramTier(
     predict,
     ...trials.for(parts),
     clock: CLOCK.now,
+    turn,
   });
 }
 

@@ -125,6 +125,25 @@ describe("PieceReader", () => {
     expect([later, now]).toEqual(Array(2).fill({ over: true, error: null }));
   });
 
+  it("asks for what a disk reads in 20 ms of that, once its speed is known", async () => {
+    let now = 0;
+    const { asked, record } = disk();
+    const reader = new PieceReader({ piece: 4, most: 8, clock: () => now });
+    const first = reader.read(record(1, 16), new Uint8Array(16), how());
+    for (const piece of asked.splice(0)) {
+      now += 4; // a byte a millisecond
+      piece.come();
+      await turn();
+    }
+    await first;
+    const abort = new AbortController();
+    const later = reader.read(record(2, 400), new Uint8Array(400), how({ urgent: () => false, signal: abort.signal }));
+    expect(asked.length).toBe(5);
+    abort.abort(new Error("enough"));
+    for (const piece of asked.splice(0)) piece.come();
+    await expect(later).rejects.toThrow("enough");
+  });
+
   it("ends a record that waits at once when it is given up, and asks for no more of one that is read", async () => {
     const { asked, record } = disk();
     const reader = new PieceReader({ piece: 4, most: 1 });

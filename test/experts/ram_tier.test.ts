@@ -315,6 +315,39 @@ describe("the tier in RAM", () => {
     expect(ways).toEqual([true, true, false]);
   });
 
+  it("lets the event loop see what has been read while it computes, where something is on its way", async () => {
+    let [now, turns] = [0, 0];
+    const more = { clock: () => now, turn: async () => void turns++ };
+    const host = tierOf(6, 2, 2, more);
+    await visited(host, 0, uses(1, 2));
+    turns = 0;
+    const compute = (): void => void (now += 5);
+    await host.tier.visit(0, uses(1, 2), x, compute);
+    expect(turns).toBe(0); // nothing is read
+    const other = host.tier.acquire(1, 3, "demand");
+    await host.tier.visit(0, uses(1, 2), x, compute);
+    expect(turns).toBe(2);
+    await host.tier.visit(0, uses(1, 2), x, () => {}); // at once after the last turn
+    expect(turns).toBe(3);
+    await host.flow();
+    await other;
+  });
+
+  it("ends a step that is given up in such a turn", async () => {
+    const giving = new AbortController();
+    const reason = new Error("given up");
+    const host = tierOf(6, 2, 2, { clock: () => 5, turn: async () => giving.abort(reason) });
+    await visited(host, 0, uses(1));
+    const other = host.tier.acquire(1, 3, "demand");
+    const seen: number[] = [];
+    await expect(host.tier.visit(0, uses(1), x, (expert) => void seen.push(expert), giving.signal)).rejects.toBe(
+      reason,
+    );
+    expect(seen).toEqual([]);
+    await host.flow();
+    await other;
+  });
+
   it("keeps one more in the first layers if there are slots for it", async () => {
     const host = tierOf(2 * 2 + 1 + 1, 2, 2, { extra: 1 });
     for (const layer of [0, 1]) await visited(host, layer, uses(1, 2, 3, 4));

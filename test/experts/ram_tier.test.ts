@@ -321,7 +321,9 @@ describe("the tier in RAM", () => {
     const host = tierOf(6, 2, 2, more);
     await visited(host, 0, uses(1, 2));
     turns = 0;
-    const compute = (): void => void (now += 5);
+    const compute = (): void => {
+      now += 5;
+    };
     await host.tier.visit(0, uses(1, 2), x, compute);
     expect(turns).toBe(0); // nothing is read
     const other = host.tier.acquire(1, 3, "demand");

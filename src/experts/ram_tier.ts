@@ -14,6 +14,7 @@ import { LookAhead } from "./look_ahead.ts";
 import type { Predict } from "./prediction.ts";
 import { NOTHING, type RamCounters } from "./ram_counters.ts";
 import type { Cause, RamRecords } from "./ram_records.ts";
+import { ReadTurns } from "./read_turns.ts";
 import type { ReadRecord } from "./record_reader.ts";
 
 export interface RamTierOptions {
@@ -36,9 +37,6 @@ export interface RamTierOptions {
   /** Lets what has been read be noticed while a step computes. Default: where the step waits. */
   readonly turn?: (() => Promise<void>) | undefined;
 }
-
-/** The thread that computes also asks for more of the disk, so often at least, in milliseconds. */
-const TURN_MS = 2;
 
 interface Slot {
   readonly index: number;
@@ -66,10 +64,9 @@ export class RamTier implements RamRecords, HostStore {
   readonly #waiters: (() => void)[] = [];
   readonly #closing = new AbortController();
   readonly #ahead: LookAhead | null;
+  readonly #turns: ReadTurns;
   #reading = 0;
   #readingSince = 0;
-  /** When the event loop last had its turn for the sake of reads. */
-  #turned = 0;
   /** When the first layer of this step was visited, and how many experts it missed. */
   #stepBegan = 0;
   #missing = 0;
@@ -79,6 +76,7 @@ export class RamTier implements RamRecords, HostStore {
   constructor(options: RamTierOptions) {
     const { experts, layers, quota, extra = 0, policy, predict } = options;
     this.#options = options;
+    this.#turns = new ReadTurns(options.clock, options.turn);
     this.experts = experts;
     this.#count = experts.shape.count;
     this.caches = Array.from({ length: layers }, (_, layer) => {
@@ -162,7 +160,7 @@ export class RamTier implements RamRecords, HostStore {
       const slot = held.get(expert)!;
       // A resident whose read was started by a step that was then aborted.
       if (slot.reading) await waited(() => orAborted(slot.reading!, signal));
-      await this.#turn(signal);
+      if (this.#reading > 0) await this.#turns.take(signal, this.#closing.signal);
       const started = clock();
       await compute(expert, slot.index);
       this.counters.computeMs += clock() - started;
@@ -193,16 +191,6 @@ export class RamTier implements RamRecords, HostStore {
     await Promise.all(arrivals);
     for (const slot of held.values()) this.#unpin(slot);
     throw (failure as { readonly error: unknown }).error;
-  }
-
-  /** Lets arrived pieces be noticed and others asked for, where some are on their way. */
-  async #turn(signal: AbortSignal | undefined): Promise<void> {
-    const { turn, clock } = this.#options;
-    if (!turn || this.#reading === 0 || clock() - this.#turned < TURN_MS) return;
-    await turn();
-    this.#turned = clock();
-    if (signal?.aborted) throw abortReason(signal);
-    if (this.#closing.signal.aborted) throw abortReason(this.#closing.signal);
   }
 
   /** Evicts all residents and resets the counters after a warm-up. Between steps. */

@@ -9,12 +9,14 @@ import { openNodeGpu } from "../../src/backend/webgpu/device/node_gpu.ts";
 import { openChat } from "../../src/chat/conventions.ts";
 import type { GenerateOptions, GenerationResult } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
+import { spellingOf } from "../../src/engine/spelling.ts";
 import { nodeFolderOrFile } from "../../src/weights/node_files.ts";
 import { openWithDraft } from "../../src/wiring/open_with_draft.ts";
 import { SimulatedDisk } from "../simulated_disk.ts";
 import { heldTo } from "./held.ts";
 import { switchDrafts } from "./off.ts";
 import { consult, type Oracle } from "./oracle.ts";
+import { type Replayed, replayed } from "./replay.ts";
 import { countSubmits, type Submits } from "./submits.ts";
 import { TEXTS, type Text } from "./texts.ts";
 
@@ -34,6 +36,8 @@ export interface Task {
   readonly repeat: number;
   /** Experts of each layer in RAM; null: all. */
   readonly slots: number | null;
+  /** Whether answers without drafts are to be replayed with them (replay.ts). */
+  readonly replay?: boolean;
   /** Milliseconds that a read of an expert takes at least, one after the other. */
   readonly readMs: number;
 }
@@ -55,6 +59,8 @@ export interface Row {
   /** Of the answer's ids. */
   readonly digest: string;
 }
+
+export interface ReplayedText extends Replayed, Pick<Text, "name" | "kind"> {}
 
 /** What the GPU is given; of the CPU none. */
 let submits: Submits | null = null;
@@ -140,10 +146,37 @@ async function answered(model: Model, way: string, text: Text, tokens: number): 
   switchDrafts(false);
   if (which && !answers.has(key)) answers.set(key, (await measured(model, text, tokens)).ids);
   switchDrafts(way !== "off");
-  const { tokenizer } = model;
-  const prompt = tokenizer.encode(text.prompt, { addBos: tokenizer.bosId !== null });
+  const prompt = promptOf(model, text);
   draftFrom(which && { which, answer: { prompt, ids: answers.get(key)! } });
   return (await measured(model, text, tokens)).row;
+}
+
+function promptOf({ tokenizer }: Model, { prompt }: Text): number[] {
+  return tokenizer.encode(prompt, { addBos: tokenizer.bosId !== null });
+}
+
+/** All ways in turn; by way the rows. */
+async function compare(model: Model, { ways, repeat, tokens }: Task): Promise<Record<string, Row[]>> {
+  // The first round tells what steps cost here, as a server's first answers do.
+  for (const text of TEXTS) for (const way of ways) await answered(model, way, text, Math.min(tokens, 40));
+  const rows = new Map<string, Row[]>(ways.map((way) => [way, []]));
+  for (const [at, text] of TEXTS.entries()) {
+    const turns = (at + repeat) % 2 === 0 ? ways : [...ways].reverse();
+    for (const way of turns) rows.get(way)!.push(await answered(model, way, text, tokens));
+  }
+  return Object.fromEntries(rows);
+}
+
+async function replay(model: Model, tokens: number): Promise<ReplayedText[]> {
+  const { vocabSize } = model.tokenizer;
+  const spelling = spellingOf(model.tokenizer, vocabSize);
+  const found: ReplayedText[] = [];
+  for (const text of TEXTS) {
+    const { ids } = await measured(model, text, tokens);
+    const answer = { prompt: promptOf(model, text), ids };
+    found.push({ name: text.name, kind: text.kind, ...replayed(answer, spelling, vocabSize) });
+  }
+  return found;
 }
 
 function oracleOf(way: string): Oracle | null {
@@ -155,12 +188,6 @@ const disk = new SimulatedDisk({ readMs: task.readMs });
 const model = await opened(task, disk);
 disk.on = true;
 const draftFrom = consult(model.tokenizer);
-// The first round tells what steps cost here, as a server's first answers do.
-for (const text of TEXTS) for (const way of task.ways) await answered(model, way, text, Math.min(task.tokens, 40));
-const rows = new Map<string, Row[]>(task.ways.map((way) => [way, []]));
-for (const [at, text] of TEXTS.entries()) {
-  const turns = (at + task.repeat) % 2 === 0 ? task.ways : [...task.ways].reverse();
-  for (const way of turns) rows.get(way)!.push(await answered(model, way, text, task.tokens));
-}
+const found = task.replay ? await replay(model, task.tokens) : await compare(model, task);
 await model.close();
-console.log(JSON.stringify(Object.fromEntries(rows)));
+console.log(JSON.stringify(found));

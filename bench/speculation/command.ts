@@ -11,10 +11,10 @@ import { exitOnSignals } from "../leftovers.ts";
 import { runNode } from "../peers/children.ts";
 import { median } from "../residency/bounds.ts";
 import { about, stamp, writeResult } from "../result.ts";
-import type { Row, Task } from "./child.ts";
+import type { ReplayedText, Row, Task } from "./child.ts";
 
 const USAGE = `usage: npm run bench -- speculation [--model models/tales] [--weights auto] [--draft <model>] [--threads <n>] [--tokens 200]
-         [--adapter <part of a WebGPU adapter's name>] [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--oracle] [--repeats 3] [--name <of the result>]`;
+         [--adapter <part of a WebGPU adapter's name>] [--slots <experts of a layer in RAM> --read-ms <of a simulated disk>] [--oracle | --replay] [--repeats 3] [--name <of the result>]`;
 
 /** A text: medians over the repeats. */
 interface Summary extends Pick<Row, "name" | "kind"> {
@@ -49,7 +49,7 @@ interface Run {
 export function speculationCommand(root: URL, args: readonly string[]): Promise<number> {
   return exitCode(USAGE, args, parse.bind(null, root), async (options) => {
     exitOnSignals();
-    await run(root, args, options);
+    await (options.replay ? replay : run)(root, args, options);
     return 0;
   });
 }
@@ -78,6 +78,20 @@ async function run(root: URL, args: readonly string[], options: ReturnType<typeo
   const head = about(root, name, ["speculation", ...said]);
   const what = { ...task, model: basename(task.model), way: basename(way) };
   writeResult(root, name, { ...head, kind: "speculation", ...what, repeats, summaries, runs });
+  console.log(`written to bench/results/${name}.json`);
+}
+
+/** What the decisions gain, at costs that are given. */
+async function replay(root: URL, args: readonly string[], { task, name }: ReturnType<typeof parse>): Promise<void> {
+  const script = fileURLToPath(new URL("dist/bench/speculation/child.js", root));
+  const asked: Task = { ...task, ways: ["off"], repeat: 0, replay: true };
+  const rows = (await runNode(root, script, [JSON.stringify(asked)])) as ReplayedText[];
+  for (const { name, gain, known, drafted, accepted } of rows)
+    console.log(
+      `${name.padEnd(12)}${gain.toFixed(3)}x of ${known.toFixed(3)}x known  ${accepted} of ${drafted} drafts right`,
+    );
+  const head = about(root, name, ["speculation", ...args.map((arg) => (arg.includes("/") ? basename(arg) : arg))]);
+  writeResult(root, name, { ...head, kind: "speculation-replay", ...task, model: basename(task.model), rows });
   console.log(`written to bench/results/${name}.json`);
 }
 
@@ -154,12 +168,15 @@ function parse(root: URL, args: readonly string[]) {
       slots: { type: "string" },
       "read-ms": { type: "string", default: "0" },
       oracle: { type: "boolean", default: false },
+      replay: { type: "boolean", default: false },
       repeats: { type: "string", default: "3" },
       name: { type: "string" },
     },
   });
-  const { model, weights, draft, slots, oracle, adapter = null } = values;
+  const { model, weights, draft, slots, oracle, replay, adapter = null } = values;
   if (oracle && adapter !== null) throw new RequestError("--oracle: expected the CPU, without --adapter");
+  if (replay && (oracle || adapter !== null || slots !== undefined || draft !== undefined))
+    throw new RequestError("--replay: expected none of --oracle, --adapter, --slots and --draft");
   const readMs = whole("read-ms", values["read-ms"], 0);
   if (readMs > 0 && slots === undefined) throw new RequestError("--read-ms: expected --slots too, or nothing is read");
   const task: Omit<Task, "ways" | "repeat"> = {
@@ -169,5 +186,5 @@ function parse(root: URL, args: readonly string[]) {
     slots: slots === undefined ? null : whole("slots", slots),
   };
   const name = resultName(values.name ?? `${stamp(root)}-speculation`);
-  return { task, way: draft ?? "lookup", oracle, repeats: whole("repeats", values.repeats), name };
+  return { task, way: draft ?? "lookup", oracle, replay, repeats: whole("repeats", values.repeats), name };
 }

@@ -5,6 +5,7 @@ import type { Row } from "../../bench/speculation/child.ts";
 import { groupsOf, speculationCommand, summary } from "../../bench/speculation/command.ts";
 import { quoted } from "../../bench/speculation/held.ts";
 import { foreseen } from "../../bench/speculation/oracle.ts";
+import { measuredCost, replayed } from "../../bench/speculation/replay.ts";
 import { talesFromModel } from "../tokenizer/support.ts";
 
 const row = (decodeTps: number, cpuMs: number, more: Partial<Row> = {}): Row => ({
@@ -87,6 +88,32 @@ describe("speculation", () => {
     expect(known).toEqual(told);
   });
 
+  it("a replay costs what its steps cost, wrong drafts too", () => {
+    const bytes = (id: number): Uint8Array => new TextEncoder().encode(` word${id}`);
+    const spelling = { bytes, id: () => null };
+    const of = (prompt: number[], ids: number[]) => replayed({ prompt, ids }, spelling, 1000, (n) => 1 + (n - 1) / 10);
+    const fresh = Array.from({ length: 40 }, (_, i) => i);
+    expect(
+      of(
+        fresh,
+        Array.from({ length: 41 }, (_, i) => 100 + i),
+      ),
+    ).toEqual({ gain: 1, known: 1, drafted: 0, accepted: 0 });
+    const copy = of([...fresh, ...fresh.slice(0, 8)], fresh.slice(8));
+    // 31 tokens behind the first one: 16 for 2.5 and 15 for 2.4 at best.
+    expect(copy.known).toBeCloseTo(31 / 4.9, 9);
+    expect(copy.accepted).toBe(copy.drafted);
+    expect(copy.gain).toBeGreaterThan(4);
+    expect(copy.gain).toBeLessThanOrEqual(copy.known);
+    const parted = of([...fresh, ...fresh.slice(0, 8)], [8, ...Array.from({ length: 31 }, (_, i) => 200 + i)]);
+    expect(parted.drafted).toBeGreaterThan(parted.accepted);
+    expect(parted.gain).toBeCloseTo(31 / (31 + parted.drafted / 10), 9);
+  });
+
+  it("takes costs between those that were measured in proportion", () => {
+    expect([1, 2, 5, 14, 16].map(measuredCost)).toEqual([1, 1.33, expect.closeTo(2.05, 9), 3.85, 4.5]);
+  });
+
   it.each([
     ["with drafts", { off: [row(1, 1)], on: [row(1, 1, { digest: "b" })] }],
     ["in another repeat", { off: [row(1, 1, { digest: "b" })], on: [row(1, 1)] }],
@@ -99,6 +126,7 @@ describe("speculation", () => {
     [["--read-ms", "3"], "--read-ms: expected --slots too"],
     [["--slots", "few"], "--slots: expected a whole number"],
     [["--oracle", "--adapter", "llvmpipe"], "--oracle: expected the CPU"],
+    [["--replay", "--slots", "4"], "--replay: expected none of --oracle"],
     [["--unknown"], "--unknown"],
   ])("refuses %j", async (args, message) => {
     const error = vi.spyOn(console, "error").mockReturnValue();

@@ -141,7 +141,7 @@ describe.skipIf(noChromium)(titled("the live panels", noChromium), () => {
     expect(await page.getByRole("region", { name: "By key" }).getByRole("row").nth(1).innerText()).toMatch(
       /^ab12cd\s+3/,
     );
-    expect(await page.locator(".u-wrap canvas").count()).toBe(3);
+    await expect.poll(() => page.locator(".u-wrap canvas").count(), PATIENT).toBe(3); // a frame later than the texts
     expect(await axeFinds(page)).toEqual([]);
     await page.getByRole("radio", { name: "Hour" }).focus();
     await page.keyboard.press("ArrowRight");

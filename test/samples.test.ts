@@ -184,7 +184,7 @@ describe("TypeScript in the documentation", () => {
   it.skipIf(noChromium).each(
     some(
       inPage.map((sample) => [title(sample), sample] as const),
-      1,
+      0,
     ),
   )(titled("%s runs in a page", noChromium), async (_, sample) => {
     const { exports } = JSON.parse(read("package.json")) as { exports: Record<string, { default?: string }> };
@@ -211,7 +211,7 @@ describe("TypeScript in the documentation", () => {
   it.each(
     some(
       inNode.map((sample) => [title(sample), sample] as const),
-      4,
+      2,
     ),
   )("%s runs", async (_, sample) => {
     const endpoint = await hub();

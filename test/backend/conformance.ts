@@ -84,7 +84,7 @@ export function conformance(name: string, makeOps: MakeOps, left?: Left): void {
 }
 
 /** Declares the cases that depend on how products are computed. */
-export function productConformance(name: string, makeOps: MakeOps, left?: string | null): void {
+export function productConformance(name: string, makeOps: MakeOps, left?: Left): void {
   const declare = (ops: () => Ops): void => {
     products(ops, { counts: TOKENS, shapes: SHAPES, precisions: AUTOMATIC });
     moeConformance(ops);
@@ -104,7 +104,7 @@ export function tileConformance(
   makeOps: MakeOps,
   precisions: readonly PackableName[],
   verbs: "all" | "matmul" = "all",
-  left?: string | null,
+  left?: Left,
 ): void {
   const declare = (ops: () => Ops): void => {
     products(ops, { ...MANY, precisions });

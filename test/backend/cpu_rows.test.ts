@@ -39,7 +39,7 @@ for (const instructions of cpuInstructions())
       return Float32Array.from(all.flatMap((values) => [...values]));
     }
 
-    it.each(some(instructions === "plain" ? PLAIN : (Object.keys(FORMATS) as FormatName[]), 6))(
+    it.each(some(instructions === "plain" ? PLAIN : (Object.keys(FORMATS) as FormatName[]), 3))(
       "%s: products and experts",
       async (name) => {
         const format = FORMATS[name];

@@ -111,7 +111,7 @@ describe.skipIf(noAdapter)(`webgpu variants that are left out${noAdapter ? `: ${
   afterEach(() => vi.restoreAllMocks());
 
   describe(`webgpu ${adapter.name}`, () => {
-    it.each(some(TROUBLES, 3))(
+    it.each(some(TROUBLES, 1))(
       "by the tuner: $name",
       async ({ alter, leftOut, arithmetics = ["f32"], weights, tiles = false }) => {
         const watched = watchedGpu(adapter.name);

@@ -8,6 +8,8 @@ import type { Solved } from "../../src/backend/webgpu/tuning/problem.ts";
 import type { GpuMatrix } from "../../src/backend/webgpu/weights/space.ts";
 import type { Format } from "../../src/tensor/format.ts";
 import { SOFTMAX } from "../../src/tensor/route_rule.ts";
+import { titled } from "../support/fixtures.ts";
+import { leftToCi } from "../support/level.ts";
 import { expertSource, memorySource } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import {
@@ -93,18 +95,21 @@ const inShape = (shape: string, share: number, wrong: Script["wrong"] = () => fa
 const of = (solved: readonly Solved[], key: string): Solved => solved.find((one) => one.key === key)!;
 
 describe("the tuner", () => {
-  it("takes a shape that is faster by more than the margin, and no other", async () => {
-    const less = await tuned(inShape("128x4", 0.98));
-    const { usual, found } = of(less.solved, "matrix q4 8 256");
-    expect(found).toBe(usual);
-    expect(shapeInWords(less)).not.toBe("128x4");
-    const more = await tuned(inShape("128x4", 0.96));
-    expect(of(more.solved, "matrix q4 8 256").found).toBe("matmul_vec q4 f32 subgroups 128x4");
-    expect(shapeInWords(more)).toBe("128x4");
-    expect(more.scripted.ops.info.leftOut).toBeUndefined();
-  });
+  it.skipIf(leftToCi)(
+    titled("takes a shape that is faster by more than the margin, and no other", leftToCi),
+    async () => {
+      const less = await tuned(inShape("128x4", 0.98));
+      const { usual, found } = of(less.solved, "matrix q4 8 256");
+      expect(found).toBe(usual);
+      expect(shapeInWords(less)).not.toBe("128x4");
+      const more = await tuned(inShape("128x4", 0.96));
+      expect(of(more.solved, "matrix q4 8 256").found).toBe("matmul_vec q4 f32 subgroups 128x4");
+      expect(shapeInWords(more)).toBe("128x4");
+      expect(more.scripted.ops.info.leftOut).toBeUndefined();
+    },
+  );
 
-  it("finds what is fastest of each number of rows and format", async () => {
+  it.skipIf(leftToCi)(titled("finds what is fastest of each number of rows and format", leftToCi), async () => {
     const best = (one: Dispatched): string => (/ q8 /.test(one.kernel) ? "64x2" : made(one) > D ? "256x8" : "128x4");
     const { solved, ...t } = await tuned(
       {

@@ -141,19 +141,22 @@ describe("hotset chat with a message on each line", () => {
     },
   );
 
-  it("keeps the conversation as it was where a message does not fit the context", async () => {
-    const at = folder();
-    const long = "Tell me more about that. ".repeat(20);
-    const run = await chat(
-      ["Who are you?", `/save ${at}/a`, long, `/save ${at}/b`, "/clear", "Who are you?"],
-      [...GREEDY, "--context", "48"],
-    );
-    expect(run.code).toBe(1);
-    expect(run.stderr).toMatch(/hotset: .*does not fit in the context of 48 tokens.*\/undo.*\/clear/);
-    expect(saved(`${at}/b`)).toEqual(saved(`${at}/a`));
-    const [answer] = answersOf(saved(`${at}/a`));
-    expect(run.stdout).toBe(`${answer}\n${answer}\n`);
-  });
+  it.skipIf(leftToCi)(
+    titled("keeps the conversation as it was where a message does not fit the context", leftToCi),
+    async () => {
+      const at = folder();
+      const long = "Tell me more about that. ".repeat(20);
+      const run = await chat(
+        ["Who are you?", `/save ${at}/a`, long, `/save ${at}/b`, "/clear", "Who are you?"],
+        [...GREEDY, "--context", "48"],
+      );
+      expect(run.code).toBe(1);
+      expect(run.stderr).toMatch(/hotset: .*does not fit in the context of 48 tokens.*\/undo.*\/clear/);
+      expect(saved(`${at}/b`)).toEqual(saved(`${at}/a`));
+      const [answer] = answersOf(saved(`${at}/a`));
+      expect(run.stdout).toBe(`${answer}\n${answer}\n`);
+    },
+  );
 
   it.skipIf(leftToCi)(
     titled("holds answers to a format, and refuses one that it cannot hold before it reads a message", leftToCi),
@@ -173,7 +176,7 @@ describe("hotset chat with a message on each line", () => {
     },
   );
 
-  it("ends at bytes that are no text", async () => {
+  it.skipIf(leftToCi)(titled("ends at bytes that are no text", leftToCi), async () => {
     const { code, stdout, stderr } = await hotset(["chat", tales, ...GREEDY], Uint8Array.of(0x61, 0xff, 0x0a));
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/^hotset: stdin: expected UTF-8[^\n]+\n$/);
@@ -218,6 +221,7 @@ describe.skipIf(!hasScript)("hotset chat on a terminal (needs script of util-lin
         [ASKED, "Tell me a story\r"],
         [/␛\[\?2004l[^␛]*\w{3}/, "\x03"], // words of the answer
         [ASKED, "\x1b[200~two\nlines\x1b[201~\r"],
+        [/␛\[\?2004l[^␛]*\w{3}/, "\x03"],
         [ASKED, `/save ${file}\r`],
         [ASKED, "thrown away"],
         [/away$/, "\x03"],

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { hotset, outcome, root, start, tales } from "../support/cli.ts";
 import { titled } from "../support/fixtures.ts";
 import { leftToCi } from "../support/level.ts";
+import { some } from "../support/some.ts";
 
 interface Reference {
   readonly prompts: readonly {
@@ -65,7 +66,7 @@ describe("hotset generate --json", () => {
     expect(await hotset([...GREEDY, "-p", prompt, "--quiet"])).toMatchObject({ stdout: plain.stdout, stderr: "" });
   });
 
-  it("says why no tokens are drafted, with --stats and in --json", async () => {
+  it.skipIf(leftToCi)(titled("says why no tokens are drafted, with --stats and in --json", leftToCi), async () => {
     const off = [...GREEDY, "-n", "1", "-p", prompt, "--speculation", "off"];
     expect((await hotset([...off, "--stats"])).stderr).toMatch(/\ndrafts: none, speculation is off\n$/);
     const report = JSON.parse((await hotset([...off, "--json"])).stdout);
@@ -78,12 +79,12 @@ describe("hotset generate --json", () => {
     expect(JSON.parse(piped.stdout)).toMatchObject({ ids: greedy_ids.slice(0, 24) });
   });
 
-  it("takes the last of a repeated option", async () => {
+  it.skipIf(leftToCi)(titled("takes the last of a repeated option", leftToCi), async () => {
     const twice = await hotset([...GREEDY, "-p", "Another", "-p", prompt, "-n", "3", "--json"]);
     expect(JSON.parse(twice.stdout)).toMatchObject({ ids: greedy_ids.slice(0, 3) });
   });
 
-  it("has nothing to measure where the prompt fills the context", async () => {
+  it.skipIf(leftToCi)(titled("has nothing to measure where the prompt fills the context", leftToCi), async () => {
     const full = await hotset([...GREEDY, "-p", prompt, "--context", `${ids.length}`]);
     expect(full).toMatchObject({ code: 0, stdout: "\n" });
     expect(full.stderr).toMatch(/ \(-\) · generated 0 tokens at - · /);
@@ -129,10 +130,15 @@ describe("hotset generate --json", () => {
 describe("an end from outside", () => {
   const ENDLESS = [...CPU, "-p", prompt, "--temperature", "1", "--seed", "1", "-n", "2000"];
 
-  it.each<[NodeJS.Signals, number]>([
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-  ])("%s: exit code %i and no stack", async (signal, code) => {
+  it.each(
+    some<[NodeJS.Signals, number]>(
+      [
+        ["SIGINT", 130],
+        ["SIGTERM", 143],
+      ],
+      1,
+    ),
+  )("%s: exit code %i and no stack", async (signal, code) => {
     const child = start(ENDLESS);
     const done = outcome(child);
     await once(child.stdout!, "data");

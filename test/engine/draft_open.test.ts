@@ -94,7 +94,7 @@ describe("a model with a draft model", () => {
     },
   );
 
-  it("gives it the precision of its keys and values", async () => {
+  it.skipIf(leftToCi)(titled("gives it the precision of its keys and values", leftToCi), async () => {
     const bytes = [];
     for (const kv of ["f32", "q8"] as const)
       bytes.push((await opened({ draft: tales, kv })).stats().speculation!.draft!.memory.kv);

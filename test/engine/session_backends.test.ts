@@ -9,6 +9,7 @@ import { RequestError } from "../../src/errors.ts";
 import { loadTokenizer, open } from "../../src/index.ts";
 import { backends } from "../support/backends.ts";
 import { inRepo } from "../support/fixtures.ts";
+import { some } from "../support/some.ts";
 
 const folder = inRepo("models/tales");
 const { prompts } = JSON.parse(readFileSync(`${folder}/reference.json`, "utf8")) as {
@@ -82,12 +83,17 @@ describe.each(backends)("sessions on $name", ({ options: backend }) => {
     for (const session of sessions) session.close();
   });
 
-  it.each<[string, GenerateOptions]>([
-    ["greedy", {}],
-    ["with penalties", { repeatPenalty: 1.2, frequencyPenalty: 0.4, presencePenalty: 0.3, logitBias: { 265: 2 } }],
-    ["sampled", { temperature: 0.9, topP: 0.95, seed: 7 }],
-    ["sampled from few, with penalties", { temperature: 1.3, topK: 20, minP: 0.02, repeatPenalty: 1.1, seed: 8 }],
-  ])("choose the same tokens, whether logits are read back or not: %s", async (_, options) => {
+  it.each(
+    some<[string, GenerateOptions]>(
+      [
+        ["sampled from few, with penalties", { temperature: 1.3, topK: 20, minP: 0.02, repeatPenalty: 1.1, seed: 8 }],
+        ["with penalties", { repeatPenalty: 1.2, frequencyPenalty: 0.4, presencePenalty: 0.3, logitBias: { 265: 2 } }],
+        ["greedy", {}],
+        ["sampled", { temperature: 0.9, topP: 0.95, seed: 7 }],
+      ],
+      2,
+    ),
+  )("choose the same tokens, whether logits are read back or not: %s", async (_, options) => {
     const ask = { ...options, maxTokens: 12, ignoreEos: true };
     const [ahead, beside, byLogits] = [model.session(), model.session(), model.session()];
     const [one, other] = await Promise.all([

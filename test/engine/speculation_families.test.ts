@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { GenerateOptions, OpenOptions, Piece } from "../../src/engine/api.ts";
 import { type Model, open } from "../../src/index.ts";
 import { inRepo, inShared, titled } from "../support/fixtures.ts";
+import { some } from "../support/some.ts";
 
 // Drafts follow from the text alone, however long steps take here: as many as there may be.
 vi.mock("../../src/engine/step_costs.ts", () => ({
@@ -73,7 +74,7 @@ async function conversation(model: Model, options: GenerateOptions) {
 }
 
 describe("a conversation with drafts", () => {
-  for (const { name, more, path, skip } of ALL)
+  for (const { name, more, path, skip } of some(ALL, 5))
     it.skipIf(skip)(titled(`is the one without: ${name}`, skip), async () => {
       const opened = async (options: OpenOptions): Promise<Model> => {
         const model = await open(path, { backend: "cpu", threads: 1, context: 128, ...more, ...options });

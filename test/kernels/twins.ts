@@ -12,6 +12,7 @@ import type { Tensor } from "../../src/tensor/types.ts";
 import { expertSource, memorySource, sourceFor } from "../support/memory_source.ts";
 import { uniform } from "../support/random.ts";
 import { expectClose } from "../support/reference.ts";
+import { firsts, some } from "../support/some.ts";
 import { allowedNmse, attentionOf, batchOf, inputTable } from "../support/steps.ts";
 
 export const MAX_TOKENS = 33;
@@ -277,6 +278,18 @@ export function wanted(all: readonly Twin[]): readonly Twin[] {
       (askedKernels === undefined || kernels.some((kernel) => askedKernels.includes(kernel))) &&
       (askedFormats === undefined || askedFormats.includes(format.name)),
   );
+}
+
+/** So many of the twins that are wanted; all of them where a kernel or a format has changed. */
+export function few(all: readonly Twin[], count: number): readonly Twin[] {
+  return askedKernels === undefined && askedFormats === undefined ? some(all, count) : wanted(all);
+}
+
+/** The twins that are wanted: one for each kernel where no kernel and no format has changed. */
+export function once(all: readonly Twin[]): readonly Twin[] {
+  if (askedKernels !== undefined || askedFormats !== undefined) return wanted(all);
+  const seen = new Set<string>();
+  return firsts(all, ({ kernels }) => kernels.filter((kernel) => seen.size < seen.add(kernel).size).length > 0);
 }
 
 /**

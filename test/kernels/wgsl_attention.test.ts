@@ -101,7 +101,7 @@ describe.skipIf(noAdapter)(`attention in WGSL${noAdapter ? `: ${NO_ADAPTER}` : "
     (slow ? [true] : [true, false]).map((subgroups) => ({ name, subgroups, slow })),
   );
   describe.each(some(benches, 1))("$name, subgroups $subgroups", ({ name, subgroups, slow }) => {
-    const usual = slow ? shown(SHORT, ({ heads }) => heads !== 2) : some(SHAPES, 3);
+    const usual = slow ? shown(SHORT, ({ heads }) => heads !== 2) : some(SHAPES, 2);
     const shapes = [...usual, ...ON_FEW_REGISTERS].map((shape) => ({ registers: "many", ...shape }) as const);
     let bench: KernelBench;
     beforeAll(async () => {

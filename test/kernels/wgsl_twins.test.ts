@@ -6,7 +6,7 @@ import type { WebGpuOps } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { openKernels } from "../support/kernels.ts";
 import { FLOAT_NMSE } from "../support/reference.ts";
-import { MAX_TOKENS, TWINS, twins, wanted } from "./twins.ts";
+import { MAX_TOKENS, once, TWINS, twins } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
 
 const [adapter] = adapters;
@@ -22,7 +22,7 @@ describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain 
   twins(
     () => ops,
     ({ kernels }, run) => checkKernels(ops, kernels, run),
-    wanted(TWINS),
+    once(TWINS),
     FLOAT_NMSE, // without tuning products are computed in f32
   );
 

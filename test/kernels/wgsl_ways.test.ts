@@ -8,7 +8,7 @@ import { takesInt8Tile } from "../../src/backend/webgpu/tuning/tiles.ts";
 import type { WebGpuOps, WebGpuOptions } from "../../src/backend/webgpu/webgpu.ts";
 import { adapters, NO_ADAPTER, noAdapter } from "../support/adapters.ts";
 import { ALL } from "../support/level.ts";
-import { MAX_TOKENS, TWINS, type Twin, twins, wanted } from "./twins.ts";
+import { few, MAX_TOKENS, TWINS, type Twin, twins } from "./twins.ts";
 import { checkKernels } from "./ways.ts";
 
 const [adapter] = adapters;
@@ -116,7 +116,7 @@ const F16_WAYS: readonly Way[] = [
 describe.skipIf(noAdapter)(`webgpu ${adapter?.name ?? NO_ADAPTER}: as the plain kernels`, () => {
   it("there is an adapter", () => expect(adapter).toBeDefined());
 
-  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: wanted(way.of) }));
+  const ways = [...WAYS, ...(f16 ? F16_WAYS : [])].map((way) => ({ ...way, of: few(way.of, 1) }));
   describe.each(ways.filter(({ of }) => of.length > 0))("$way", ({ options, of, beside = [], without }) => {
     let ops: WebGpuOps;
     beforeAll(async () => {

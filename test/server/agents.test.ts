@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import { createApp } from "../../src/server/app.ts";
+import { some } from "../support/some.ts";
 import { type Agent, aiSdk, claudeCode, codex, type Task, type Turn } from "./agent_clients.ts";
 import { FAMILIES, type Family, type Step } from "./agent_families.ts";
 import { BLOCK, type ScriptedEngine, sampledIds, scriptedEngine } from "./scripted_engine.ts";
@@ -88,7 +89,7 @@ const CLIENTS = [
   ["the AI SDK", aiSdk],
 ] as const;
 
-describe.each(FAMILIES)("$name", (family) => {
+describe.each(some(FAMILIES, 2))("$name", (family) => {
   it.each(CLIENTS)("%s: ten turns compute what is new, and less than a block of the rest", async (_, client) => {
     // With states in one of the three: those of a text begin at the ends of prompts and answers.
     const { turns, ask, result } = await talk(family, client, client === codex ? 16 : undefined);
@@ -119,7 +120,12 @@ describe.each(FAMILIES)("$name", (family) => {
   });
 });
 
-describe.each(FAMILIES.filter(({ thinks }) => thinks))("$name", (family) => {
+describe.each(
+  some(
+    FAMILIES.filter(({ thinks }) => thinks),
+    1,
+  ),
+)("$name", (family) => {
   // The templates show what was thought only until the next question, or final answer: a text
   // without it is another text, so what follows is computed again, once.
   it("a new question computes the turns again whose reasoning the template leaves out", async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions, Piece } from "../../src/engine/api.ts";
 import type { Model } from "../../src/engine/model.ts";
 import { PATIENT } from "../support/patience.ts";
+import { some } from "../support/some.ts";
 import { eventsOf } from "./fake_model.ts";
 import { type Answered, openTales, type RealServer, serveReal } from "./real.ts";
 
@@ -224,7 +225,7 @@ const person = {
 const valid = (schema: object, text: string): boolean => new Ajv2020().validate(schema, JSON.parse(text));
 
 describe("structured output", () => {
-  it.each([0, 1, 2])("json_schema is valid, in a stream as well (seed %i)", async (seed) => {
+  it.each(some([0, 1, 2], 1))("json_schema is valid, in a stream as well (seed %i)", async (seed) => {
     const json_schema = { name: "person", strict: true, schema: person };
     const more = { temperature: 1.2, seed, max_tokens: 200, response_format: { type: "json_schema", json_schema } };
     const { choices } = await server.say(STORY, more);

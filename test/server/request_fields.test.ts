@@ -187,7 +187,7 @@ describe("the table", () => {
 });
 
 describe("honoured", () => {
-  it.each(some(each("honoured"), 60))("%s: %s", async (endpoint, name) => {
+  it.each(some(each("honoured"), 25))("%s: %s", async (endpoint, name) => {
     expect(Object.keys(EXAMPLES)).toContain(name);
     const [value, beside = {}] = exampleOf(endpoint, name);
     const without = await ask(endpoint, name === "key" ? { ...beside, key: "other" } : beside);
@@ -203,7 +203,7 @@ describe("honoured", () => {
 });
 
 describe("refused", () => {
-  it.each(some(each("refused"), 60))("%s: %s", async (endpoint, name, { off = [], onlyThese, note }) => {
+  it.each(some(each("refused"), 25))("%s: %s", async (endpoint, name, { off = [], onlyThese, note }) => {
     const value = off.includes(true) ? false : 7;
     const beside = BESIDE[name] ?? {};
     const { status, text, asked } = await ask(endpoint, { ...beside, [name]: value });
@@ -244,7 +244,7 @@ describe("refused", () => {
 });
 
 describe("harmless", () => {
-  it.each(some(each("harmless"), 60))("%s: %s", async (endpoint, name) => {
+  it.each(some(each("harmless"), 25))("%s: %s", async (endpoint, name) => {
     const plain = await ask(endpoint, {});
     const values = name.startsWith("model") ? ["x", null] : ["x", 7, true, false, null, ["x"], { x: 1 }, [], {}];
     for (const value of values) expect([value, await ask(endpoint, { [name]: value })]).toEqual([value, plain]);

@@ -19,6 +19,17 @@ export function some<T>(cases: readonly T[], count: number): readonly T[] {
 }
 
 /**
+ * The cases of a table; where not everything runs those that `isNew` chooses, called with each in
+ * turn. As some(), it declares a skipped test.
+ */
+export function firsts<T>(cases: readonly T[], isNew: (one: T) => boolean): readonly T[] {
+  if (EVERYTHING) return cases;
+  const kept = cases.filter(isNew);
+  leaveOut(cases.length - kept.length, leftToCi!);
+  return kept;
+}
+
+/**
  * The cases of a table of which those that `show` chooses prove as much as all of them, which only
  * HOTSET_ALL_TESTS=1 runs. As some(), it declares a skipped test.
  */

@@ -160,7 +160,7 @@ describe.skipIf(noChromium)(titled("tiers in a page", noChromium), () => {
       },
     );
 
-    it("goes on, and says so, where the browser gives no room", async () => {
+    it.skipIf(leftToCi)(titled("goes on, and says so, where the browser gives no room", leftToCi), async () => {
       const devtools = await visit.page.context().newCDPSession(visit.page);
       const { origin } = new URL(visit.page.url());
       const used = await visit.page.evaluate<number>("navigator.storage.estimate().then(({ usage }) => usage)");

@@ -162,8 +162,21 @@ export class Speculation {
     this.#awaited = this.#forced().filter((id) => id < this.#vocab);
     const forced = this.#mostForced(this.#awaited, limit);
     if (forced.every((id, i) => id === likely[i])) return likely;
+    const ofMatch = this.#promise(found.length, (n) => this.#chance(match, n));
+    if (proposed.length === 0 && ofMatch > this.#promise(forced.length, this.#chanceOf(this.#awaited))) return found;
     this.#offersProposed = false;
     return forced;
+  }
+
+  /** Tokens that a step with so many drafts promises in the time of one without. */
+  #promise(drafts: number, chance: (n: number) => number): number {
+    let [tokens, all] = [1, 1];
+    for (let n = 1; n <= drafts; n++) tokens += all *= chance(n);
+    return tokens / this.#costs.relative(drafts + 1)!;
+  }
+
+  #chanceOf(forced: readonly number[]): (n: number) => number {
+    return (n) => this.#forcedRight.chance(n === forced.length);
   }
 
   /** So many of forced tokens that they promise the most. */
@@ -171,7 +184,7 @@ export class Speculation {
     if (this.#costs.one === null) return [];
     const count = mostGain(
       DRAFTS.filter((n) => n <= Math.min(limit, ids.length)),
-      (n) => this.#forcedRight.chance(n === ids.length),
+      this.#chanceOf(ids),
       (n) => this.#costs.relative(n + 1)!,
     );
     return ids.slice(0, count);
@@ -255,10 +268,7 @@ export class Speculation {
   #expected(most: number, ahead = 0): number {
     const match = this.#match;
     if (match === null || this.#costs.one === null) return 0;
-    const chance = (n: number): number => {
-      const id = this.#lookup.after(match, n - 1);
-      return this.#right.chance(match, n, id, this.#size(id));
-    };
+    const chance = (n: number): number => this.#chance(match, n);
     const more = (drafts: number): number => this.#costs.relative(drafts + 1)! - 1;
     const waits = ahead > 0 ? more(1) : 0;
     let stays = 1;
@@ -268,6 +278,12 @@ export class Speculation {
       (n) => chance(ahead + n) * (n === 1 ? stays : 1),
       (n) => 1 + stays * more(n) + waits,
     );
+  }
+
+  /** Of the nth token behind a match. */
+  #chance(match: TextMatch, n: number): number {
+    const id = this.#lookup.after(match, n - 1);
+    return this.#right.chance(match, n, id, this.#size(id));
   }
 
   /** Bytes of a token; 0: it has no text. */

@@ -78,19 +78,26 @@ describe("drafts of forced tokens", () => {
     for (n = 0; next(5).length === 0; n++) expect(n).toBeLessThan(20);
   });
 
-  it("come before a match that says otherwise, and not instead of a longer one that agrees", () => {
+  it("come before a match that promises less, and not instead of one that promises more", () => {
     let forced: readonly number[] = [];
-    const speculation = new Speculation(100, new FixedCosts(), { forced: () => forced });
+    const following = (text: readonly number[]) => {
+      const speculation = new Speculation(100, new FixedCosts(), { forced: () => forced });
+      for (let n = 1; n <= text.length; n++) speculation.follow(text.slice(0, n));
+      return speculation;
+    };
     const cycle = Array.from({ length: 40 }, (_, i) => i % 8);
-    for (let n = 1; n <= cycle.length; n++) speculation.follow(cycle.slice(0, n));
-    const found = speculation.draft(15);
+    const long = following(cycle);
+    const found = long.draft(15);
     expect(found.length).toBeGreaterThan(3);
     forced = [50, 51, 52];
-    expect(speculation.draft(15)).toEqual([50, 51, 52]);
+    expect(long.draft(15)).toEqual(found);
     forced = found.slice(0, 3);
-    expect(speculation.draft(15)).toEqual(found);
-    expect(speculation.draft(1)).toHaveLength(1);
-    expect(speculation.draft(0)).toEqual([]);
+    expect(long.draft(15)).toEqual(found);
+    const short = following([1, 2, 3, 4, 1, 2]);
+    forced = [50, 51, 52];
+    expect(short.draft(15)).toEqual([50, 51, 52]);
+    expect(short.draft(1)).toEqual([50]);
+    expect(short.draft(0)).toEqual([]);
   });
 
   it.each([0, 0.9])("leave the answer as it is, in fewer steps: temperature %s", async (temperature) => {

@@ -125,8 +125,8 @@ describe.skipIf(noAdapter)(`choosing on WebGPU${noAdapter ? `: ${NO_ADAPTER}` : 
     afterAll(() => ops?.close());
 
     const sizes = [
-      { V: 4096, rows: 64, steps: 100 },
       { V: 97, rows: 97, steps: 300 },
+      { V: 4096, rows: 64, steps: 100 },
       { V: 32000, rows: 8, steps: 20 },
     ];
     it.each(some(sizes, 1))(

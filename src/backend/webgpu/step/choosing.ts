@@ -95,7 +95,7 @@ export class GpuChoosing implements Choosing {
    * @throws RequestError
    */
   begin({ choosers, outputs, chain = false }: Batch): Uint32Array | null {
-    const entries = choosers as readonly Entry[] | undefined;
+    const entries = choosers && ([...choosers] as Entry[]); // the caller may use its list again
     if (entries) {
       const own = new Set(entries).size;
       if (entries.length !== outputs.length || own !== (chain ? 1 : entries.length)) {

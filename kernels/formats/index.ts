@@ -70,6 +70,8 @@ export const PACKABLE = (Object.keys(FORMATS) as FormatName[]).filter(
  * most precise first.
  */
 export const AUTOMATIC = ["f32", "f16", "q8", "q4"] as const satisfies readonly PackableName[];
+/** The same for weights in bf16: f16 would lose the smallest of them, and takes more time. */
+export const AUTOMATIC_BF16 = ["f32", "bf16", "q8", "q4"] as const satisfies readonly PackableName[];
 
 /** The format with a name. @throws RequestError if there is none */
 export function formatOf(name: string): Format {

@@ -3,7 +3,7 @@
 // Reads headers only.
 
 import type { Command } from "commander";
-import { AUTOMATIC, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
+import { FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import type { KvPrecision } from "../engine/api.ts";
 import { RequestError, WeightsError } from "../errors.ts";
 import { placeOf } from "../index.ts";
@@ -11,7 +11,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { bindSources, readArchitecture } from "../model/families/index.ts";
 import { type Architecture, kvGeometry } from "../model/family.ts";
 import { footprintOf, kvBlockBytes, parametersOf } from "../model/footprint.ts";
-import { formatsText, keep, ownFormats } from "../model/formats.ts";
+import { automatic, formatsText, keep, ownFormats } from "../model/formats.ts";
 import { settleSources } from "../model/input_order.ts";
 import { windowsOf } from "../model/layer_kinds.ts";
 import { ggufName, isGguf } from "../weights/folder.ts";
@@ -74,7 +74,7 @@ const describeModel: Describe = async (raw, where, source) => {
   const bytes = (name: PackableName): number => footprintOf(sources, keep(FORMATS[name])).weights;
   // Matrices that have formats of their own keep them.
   const memory = ownFormats(sources).has(undefined)
-    ? AUTOMATIC.map((name) => [name, bytes(name)])
+    ? automatic(sources).map((name) => [name, bytes(name)])
     : [[formatsText(sources, keep(FORMATS.f32)), bytes("f32")]];
   return {
     config: architecture.config,

@@ -39,8 +39,9 @@ export interface OpenOptions {
   readonly adapter?: string;
   /**
    * Format of weights in memory. Default "auto": the one that the file has, and where that is only
-   * F32, F16 or BF16 of a checkpoint, the most precise that fits the memory budget. Another one is
-   * for all matrices: see ModelStats.repacked for what it replaces.
+   * F32, F16 or BF16 of a checkpoint, the most precise that fits the memory budget (of BF16 not
+   * "f16", but "bf16"). Another one is for all matrices: see ModelStats.repacked for what it
+   * replaces.
    */
   readonly weights?: "auto" | PackableName;
   /**

@@ -32,6 +32,8 @@ export interface Needs {
    * format is chosen for it.
    */
   readonly kept?: string | undefined;
+  /** Formats to choose from, the most precise first. */
+  readonly automatic: readonly PackableName[];
 }
 
 export interface Budget {
@@ -117,7 +119,7 @@ export function planMemory(needs: Needs, wanted: "auto" | PackableName, budgets:
   const { main, slots } = budgets;
   const kv = needs.kv(Math.min(needs.context, USEFUL_POSITIONS));
   const least = (p: PackableName): number => needs.weights(p) + needs.scratch + kv;
-  const candidates: readonly PackableName[] = wanted === "auto" ? AUTOMATIC : [wanted];
+  const candidates = wanted === "auto" ? needs.automatic : [wanted];
   const weights = candidates.find((p) => least(p) <= main.bytes);
   const whole = (name: PackableName): boolean => slots === undefined || slots >= mostExperts(needs.classes(name));
   if (weights !== undefined && (!budgets.tiers || whole(weights)))

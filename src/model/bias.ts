@@ -5,12 +5,13 @@ import type { Architecture, Biased, Take } from "./family.ts";
 
 /** The same matrix with a bias [1, rows], which is added to every product with it. */
 export function biased(matrix: MatrixSource, bias: MatrixSource): MatrixSource {
-  const { name, rows, cols, format, ggml, panels, order, importance } = matrix;
+  const { name, rows, cols, dtype, format, ggml, panels, order, importance } = matrix;
   return {
     name,
     rows,
     cols,
     bias,
+    ...(dtype && { dtype }),
     ...(format && { format }),
     ...(ggml && { ggml }),
     ...(panels && { panels }),

@@ -1,6 +1,6 @@
 // Which format each matrix of a model is loaded, or written, in.
 
-import { FORMATS } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, AUTOMATIC_BF16, FORMATS, type PackableName } from "../../kernels/formats/index.ts";
 import { type Format, panelLayout } from "../tensor/format.ts";
 import type { ExpertShape } from "../tensor/record.ts";
 import type { ExpertSource, MatrixSource } from "../tensor/types.ts";
@@ -189,12 +189,22 @@ export function formatsText(sources: ModelSources, plan: FormatPlan): string {
 }
 
 /** The formats that matrices are stored in; undefined: one that is packed when it is loaded. */
-export function ownFormats({ embed, head, layers }: ModelSources): Set<Format | undefined> {
+export function ownFormats(sources: ModelSources): Set<Format | undefined> {
+  return new Set(matricesOf(sources).map(({ format }) => format));
+}
+
+/** The formats to choose from for matrices that keep none of their own, the most precise first. */
+export function automatic(sources: ModelSources): readonly PackableName[] {
+  const packed = matricesOf(sources).filter(({ format }) => format === undefined);
+  return packed.every(({ dtype }) => dtype === "BF16") ? AUTOMATIC_BF16 : AUTOMATIC;
+}
+
+function matricesOf({ embed, head, layers }: ModelSources): MatrixSource[] {
   const parts = layers.flatMap(({ experts, ffn }) => [...experts, ...(ffn ? [ffn] : [])]);
   const experts = parts.flatMap(({ w1, w2, w3 }) => [w1, w2, w3]);
   const latents = layers.flatMap(({ latent }) => (latent ? latentMatrices(latent).map(({ source }) => source) : []));
   const others = [...layers.flatMap(({ qkv, wo, outGate }) => [...qkv, wo, ...(outGate ? [outGate] : [])]), ...latents];
-  return new Set([embed, ...(head ? [head] : []), ...others, ...experts].map(({ format }) => format));
+  return [embed, ...(head ? [head] : []), ...others, ...experts];
 }
 
 /** Whether a plan rounds any matrix to a quantized format: one that it does not lie in. */

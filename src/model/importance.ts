@@ -114,12 +114,13 @@ function squaresOf<Key>(map: Map<Key, Squares>, key: Key, cols: number): Squares
 
 /** The same source, which packs with an importance. */
 function weighed(source: MatrixSource, importance: Float32Array): MatrixSource {
-  const { name, rows, cols, format, order, ggml, bias } = source;
+  const { name, rows, cols, dtype, format, order, ggml, bias } = source;
   return {
     name,
     rows,
     cols,
     importance,
+    ...(dtype && { dtype }),
     ...(format && { format }),
     ...(order && { order }),
     ...(ggml && { ggml }),

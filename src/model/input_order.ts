@@ -60,21 +60,24 @@ function equal(a: Order, b: Order): boolean {
 
 /** The same matrix with row order[i] as row i. */
 function moveRows(source: MatrixSource, order: Uint32Array): MatrixSource {
-  const { name, rows, cols, format, readPlanes } = source;
+  const { name, rows, cols, dtype, format } = source;
   return {
     name,
     rows,
     cols,
+    ...(dtype && { dtype }),
     ...(format && { format }),
     ...(source.order && { order: source.order }),
     async readRows(first, count, into) {
       for (let r = 0; r < count; r++)
         await source.readRows(order[first + r]!, 1, into.subarray(r * cols, (r + 1) * cols));
     },
-    ...(readPlanes && {
+    ...(source.readPlanes && {
       async readPlanes(wanted: Format, first: number, count: number, planes: readonly Uint8Array[]) {
-        for (let r = 0; r < count; r++)
-          if (!(await readPlanes(wanted, order[first + r]!, 1, rowsOfPlanes(planes, count, r, 1)))) return false;
+        for (let r = 0; r < count; r++) {
+          const row = rowsOfPlanes(planes, count, r, 1);
+          if (!(await source.readPlanes!(wanted, order[first + r]!, 1, row))) return false;
+        }
         return true;
       },
     }),

@@ -24,7 +24,7 @@ export function halfSplitRows(source: MatrixSource, headDim: number, start = 0, 
  * together: a source in blocks or over a network is not read row by row.
  */
 function rowsInOrder(source: MatrixSource, order: Uint32Array, span: number): MatrixSource {
-  const { name, rows, cols, format, importance, ggml, settle } = source;
+  const { name, rows, cols, dtype, format, importance, ggml, settle } = source;
   /** Calls `use` for each span that rows [first, first + count) lie in. */
   async function each(
     first: number,
@@ -40,6 +40,7 @@ function rowsInOrder(source: MatrixSource, order: Uint32Array, span: number): Ma
     name,
     rows,
     cols,
+    ...(dtype && { dtype }),
     ...(format && { format }),
     ...(importance && { importance }),
     ...(source.order && { order: source.order }),

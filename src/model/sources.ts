@@ -163,6 +163,7 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
   const { cols, format: first, importance, order, ggml } = parts[0]!; // of inputs, which all parts share
   const bias = concatBiases(name, parts);
   const same = parts.every(({ format }) => format === first) ? first : undefined;
+  const dtype = parts.every((part) => part.dtype === parts[0]!.dtype) ? parts[0]!.dtype : undefined;
   /**
    * Calls `use` for each part that overlaps rows first..first+count-1, with the part's own range
    * and the offset in the result.
@@ -186,6 +187,7 @@ export function concatRows(name: string, parts: readonly MatrixSource[]): Matrix
     name,
     rows: parts.reduce((sum, part) => sum + part.rows, 0),
     cols,
+    ...(dtype && { dtype }),
     ...(same && { format: same }),
     ...(bias && { bias }),
     ...(importance && { importance }),

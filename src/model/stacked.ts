@@ -25,7 +25,7 @@ export function stackedExperts(
 
 /** Rows `side`, `side` + 2, ... of a matrix: the gates or the ups of one that has them in turn. */
 export function everyOther(whole: MatrixSource, side: 0 | 1): MatrixSource {
-  const { name, rows, cols, format } = whole;
+  const { name, rows, cols, dtype, format } = whole;
   /** Every other row of `from` to `to`, whose rows are as long. */
   const pick = <T extends Float32Array | Uint8Array>(from: T, to: T, count: number): void => {
     const width = to.length / count;
@@ -36,6 +36,7 @@ export function everyOther(whole: MatrixSource, side: 0 | 1): MatrixSource {
     name,
     rows: rows / 2,
     cols,
+    ...(dtype && { dtype }),
     ...(format && { format }),
     async readRows(first, count, into) {
       const both = new Float32Array(2 * count * cols);
@@ -83,6 +84,7 @@ export class Transposed {
       name: tensor,
       rows: rows / step,
       cols,
+      ...(lying.dtype && { dtype: lying.dtype }),
       readRows: async (first, count, into) => {
         if (first < 0 || count < 0 || first + count > rows / step)
           throw new RangeError(`rows ${first} to ${first + count} of ${rows / step} of ${name}`);

@@ -9,7 +9,7 @@ import type { MatrixSource } from "../tensor/types.ts";
  * its bias too.
  */
 export function rowsOfGroups(whole: MatrixSource, group: number, first: number, count: number): MatrixSource {
-  const { name, rows, cols, format, order, importance, ggml, bias } = whole;
+  const { name, rows, cols, dtype, format, order, importance, ggml, bias } = whole;
   /**
    * Calls `use` for each run of rows of `whole` that rows from..from+n-1 are, and its place in
    * them.
@@ -31,6 +31,7 @@ export function rowsOfGroups(whole: MatrixSource, group: number, first: number, 
     name,
     rows: (rows / group) * count,
     cols,
+    ...(dtype && { dtype }),
     ...(format && { format }),
     ...(order && { order }),
     ...(importance && { importance }),
@@ -77,11 +78,12 @@ function elementsOfGroups(whole: MatrixSource, group: number, first: number, cou
 
 /** The transpose of a small matrix, packed again unless its format holds one number at a time. */
 export function transposed(source: MatrixSource): MatrixSource {
-  const { rows, cols, format } = source;
+  const { rows, cols, dtype, format } = source;
   return {
     name: `${source.name}, transposed`,
     rows: cols,
     cols: rows,
+    ...(dtype && { dtype }),
     ...(format?.planes.length === 1 && format.pack && { format }),
     async readRows(first, count, into) {
       const whole = new Float32Array(rows * cols);

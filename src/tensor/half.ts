@@ -55,6 +55,24 @@ export function halfToFloats(from: Uint16Array, into: Float32Array): boolean {
   return (carry & 0x8000) === 0;
 }
 
+/** Whether the bits [n] of f16 or bf16 are all of finite numbers. */
+export function areFinite(dtype: "F16" | "BF16", numbers: Uint16Array): boolean {
+  const exponent = dtype === "F16" ? 0x7c00 : 0x7f80;
+  const one = exponent & -exponent;
+  let carry = 0; // into the sign, from an exponent of all ones only
+  let i = 0;
+  if (numbers.byteOffset % 4 === 0) {
+    // Two at a time; a carry of the lower one ends at its own sign.
+    const pairs = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length >>> 1);
+    const both = [exponent * 0x10001, one * 0x10001] as const;
+    for (; i < pairs.length; i++) carry |= (pairs[i]! & both[0]) + both[1];
+    carry |= carry >>> 16;
+    i *= 2;
+  }
+  for (; i < numbers.length; i++) carry |= (numbers[i]! & exponent) + one;
+  return (carry & 0x8000) === 0;
+}
+
 /**
  * bfloat16 bits [n] -> f32 [n]: the upper half of the f32 pattern. Returns whether all are finite
  * numbers.
@@ -80,4 +98,15 @@ export function bfloatToFloats(from: Uint16Array, into: Float32Array): boolean {
     bits[i] = half << 16;
   }
   return (carry & 0x8000) === 0;
+}
+
+/**
+ * f32 -> the bits of the nearest finite bf16; ties to even. For finite values: those above the
+ * largest bf16 become it.
+ */
+export function toFiniteBfloat(value: number): number {
+  f32[0] = value;
+  const bits = u32[0]!;
+  const rounded = (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+  return (rounded & 0x7fff) === 0x7f80 ? rounded - 1 : rounded;
 }

@@ -72,6 +72,8 @@ export interface MatrixSource {
   readRows(first: number, count: number, into: Float32Array): Promise<void>;
   /** Says that its rows will soon be read. Present where a read takes a latency of its own. */
   soon?(): void;
+  /** The element type of its file, where that is a checkpoint's; none of a sum or a product. */
+  readonly dtype?: StoredDtype;
   /**
    * The format that the matrix is stored in, if kernels support it: loaded in that format, its
    * values are the file's.

@@ -1,7 +1,8 @@
 // Tensors of safetensors files as matrices, read and converted to f32 in bounded pieces.
 
 import { WeightsError } from "../errors.ts";
-import { bfloatToFloats, halfToFloats } from "../tensor/half.ts";
+import type { Format } from "../tensor/format.ts";
+import { areFinite, bfloatToFloats, halfToFloats } from "../tensor/half.ts";
 import type { MatrixSource, StoredBytes, StoredDtype, WeightSource } from "../tensor/types.ts";
 import type { Files } from "./files.ts";
 import { checkFinite } from "./finite.ts";
@@ -101,7 +102,7 @@ class StoredMatrix implements MatrixSource {
   readonly #files: Files;
   readonly #file: string;
   readonly #entry: TensorEntry;
-  readonly #dtype: StoredDtype;
+  readonly dtype: StoredDtype;
   /** Index in the tensor of this matrix's first element. */
   readonly #start: number;
 
@@ -121,44 +122,66 @@ class StoredMatrix implements MatrixSource {
     this.#files = files;
     this.#file = file;
     this.#entry = entry;
-    this.#dtype = dtype;
+    this.dtype = dtype;
     this.#start = firstRow * this.cols;
     if (firstRow < 0 || this.rows < 0 || firstRow + this.rows > all)
       throw new RangeError(`rows ${firstRow} to ${firstRow + this.rows} of ${name}, which has ${all}`);
   }
 
   soon(): void {
-    this.#files.ahead?.(this.#file, this.#entry.begin + this.#start * BYTES[this.#dtype]);
+    this.#files.ahead?.(this.#file, this.#entry.begin + this.#start * BYTES[this.dtype]);
   }
 
   async readRows(first: number, count: number, into: Float32Array): Promise<void> {
+    this.#expectRows(first, count);
     const size = count * this.cols;
-    if (first < 0 || count < 0 || first + count > this.rows || into.length < size)
-      throw new RangeError(
-        `rows ${first} to ${first + count} of ${this.rows} of ${this.name} into ${into.length} floats`,
-      );
-    const step = PIECE / BYTES[this.#dtype];
+    if (into.length < size) throw new RangeError(`${count} rows of ${this.name} into ${into.length} floats`);
+    const step = PIECE / BYTES[this.dtype];
     for (let at = 0; at < size; at += step) {
       const piece = into.subarray(at, Math.min(at + step, size));
       await this.#readPiece(this.#start + first * this.cols + at, piece);
     }
   }
 
+  #expectRows(first: number, count: number): void {
+    if (first < 0 || count < 0 || first + count > this.rows)
+      throw new RangeError(`rows ${first} to ${first + count} of ${this.rows} of ${this.name}`);
+  }
+
+  /** Elements of 16 bits in the format of their dtype, which holds them as they are. */
+  async readPlanes(format: Format, first: number, count: number, [plane]: readonly Uint8Array[]): Promise<boolean> {
+    if (this.dtype === "F32" || format.name !== this.dtype.toLowerCase()) return false;
+    this.#expectRows(first, count);
+    const size = count * this.cols;
+    const raw = plane!.length === 2 * size ? plane! : new Uint8Array(2 * size); // else rows are padded
+    for (let at = 0; at < raw.length; at += PIECE) {
+      const byte = this.#entry.begin + 2 * (this.#start + first * this.cols) + at;
+      await this.#files.read(this.#file, byte, raw.subarray(at, Math.min(at + PIECE, raw.length)));
+    }
+    if (!areFinite(this.dtype, new Uint16Array(raw.buffer, raw.byteOffset, size)))
+      await this.readRows(first, count, new Float32Array(size)); // says which
+    if (raw === plane) return true;
+    const rowBytes = plane!.length / count;
+    plane!.fill(0);
+    for (let r = 0; r < count; r++) plane!.set(raw.subarray(2 * r * this.cols, 2 * (r + 1) * this.cols), r * rowBytes);
+    return true;
+  }
+
   /** Elements `index ..` of the tensor, as many as `into` holds. */
   async #readPiece(index: number, into: Float32Array): Promise<void> {
     // 16-bit elements are read into the end of `into` and converted in place: no second buffer.
-    const bytes = into.length * BYTES[this.#dtype];
+    const bytes = into.length * BYTES[this.dtype];
     const raw = new Uint8Array(into.buffer, into.byteOffset + into.byteLength - bytes, bytes);
-    await this.#files.read(this.#file, this.#entry.begin + index * BYTES[this.#dtype], raw);
-    if (this.#dtype !== "F32") {
+    await this.#files.read(this.#file, this.#entry.begin + index * BYTES[this.dtype], raw);
+    if (this.dtype !== "F32") {
       const from = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
-      if ((this.#dtype === "F16" ? halfToFloats : bfloatToFloats)(from, into)) return;
+      if ((this.dtype === "F16" ? halfToFloats : bfloatToFloats)(from, into)) return;
     }
     const { shape, begin } = this.#entry;
     checkFinite(into, index, {
       where: `${this.#files.label}: ${this.#file}: tensor ${this.name}`,
       shape,
-      byteOf: (element) => begin + element * BYTES[this.#dtype],
+      byteOf: (element) => begin + element * BYTES[this.dtype],
     });
   }
 }

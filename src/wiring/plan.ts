@@ -20,6 +20,7 @@ import {
   valuesPerToken,
 } from "../model/footprint.ts";
 import {
+  automatic,
   bytesOf,
   expertLayers,
   type FormatPlan,
@@ -264,6 +265,7 @@ function choosePlan(
       (gpu ? 4 * Math.min(chunk, TOGETHER) * valuesPerOutput(a) : scratchOf(budget)),
     context: Math.ceil(context / BLOCK_SIZE) * BLOCK_SIZE, // the cache grows by whole blocks
     positions,
+    automatic: automatic(sources),
     kept: wanted === "auto" && !ownFormats(sources).has(undefined) ? formatsText(sources, formats("f32")) : undefined,
   };
   const budgets: Budgets = {

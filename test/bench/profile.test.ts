@@ -80,7 +80,7 @@ describe("options of --profile", () => {
   it.each(
     some<[string[], string]>(
       [
-        [["--weights", "q3"], "--weights: expected one of f32, f16, q8, q6_k, "],
+        [["--weights", "q3"], "--weights: expected one of f32, f16, bf16, q8, q6_k, "],
         [["--contexts", "0,x"], '--contexts: expected a whole number of at least 0, found "x"'],
         [["--cases", "1@0,512"], '--cases: expected cases as 16@4096 (rows, positions) or p512, found "512"'],
         [["--tokens", "0"], '--tokens: expected a whole number of at least 1, found "0"'],

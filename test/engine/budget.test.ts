@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { PackableName } from "../../kernels/formats/index.ts";
+import { AUTOMATIC, type PackableName } from "../../kernels/formats/index.ts";
 import { formatBytes, planMemory } from "../../src/engine/budget.ts";
 import { MemoryError } from "../../src/errors.ts";
 
@@ -11,6 +11,7 @@ const needs = {
   kv: (positions: number) => 1e4 * positions,
   scratch: 1e7,
   context: 8192,
+  automatic: AUTOMATIC,
 };
 const ram = (bytes: number) => ({ main: { bytes, option: "ram" }, ram: null, tiers: false });
 const kv = 2048 * 1e4;

@@ -89,6 +89,7 @@ describe("panelLayout", () => {
  */
 const FARTHEST: Readonly<Record<Exclude<PackableName, "f16">, number>> = {
   f32: 0,
+  bf16: 1 / 256,
   q8: 1 / 250,
   q6_k: 1 / 20,
   q5_k: 1 / 12,

@@ -1,7 +1,14 @@
 // f16 and bf16 conversions: every pattern, and the rounding cases where implementations differ.
 
 import { describe, expect, it } from "vitest";
-import { bfloatToFloats, HALF_TO_FLOAT, halfToFloats, toHalf } from "../../src/tensor/half.ts";
+import {
+  areFinite,
+  bfloatToFloats,
+  HALF_TO_FLOAT,
+  halfToFloats,
+  toFiniteBfloat,
+  toHalf,
+} from "../../src/tensor/half.ts";
 import { uniform } from "../support/random.ts";
 
 /** The value of an f16 pattern by IEEE 754's formula. */
@@ -116,5 +123,52 @@ describe("bf16", () => {
           expect(bfloatToFloats(from, apart)).toBe(false);
         }
     }
+  });
+});
+
+describe("toFiniteBfloat", () => {
+  const floatOf = (bits: number) => {
+    const into = new Float32Array(1);
+    bfloatToFloats(Uint16Array.of(bits), into);
+    return into[0]!;
+  };
+
+  it("gives every finite pattern back, and rounds the middle of two neighbours to the even one", () => {
+    const wrong: number[] = [];
+    for (let bits = 0; bits < 0x7f7f; bits++) {
+      const [one, next] = [floatOf(bits), floatOf(bits + 1)];
+      const middle = one / 2 + next / 2;
+      const even = bits % 2 === 0 ? bits : bits + 1;
+      const near = middle * 2 ** -20;
+      // Of subnormal numbers f32 has no values so near the middle.
+      const sides =
+        bits < 0x0100 || (toFiniteBfloat(middle - near) === bits && toFiniteBfloat(middle + near) === bits + 1);
+      const same = toFiniteBfloat(one) === bits && toFiniteBfloat(-one) === (bits | 0x8000);
+      if (!same || toFiniteBfloat(middle) !== even || !sides) wrong.push(bits);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it("has the largest bf16 for larger values", () => {
+    expect([toFiniteBfloat(3.4e38), toFiniteBfloat(-3.4028234663852886e38)]).toEqual([0x7f7f, 0xff7f]);
+  });
+});
+
+describe("areFinite", () => {
+  it.each(["F16", "BF16"] as const)("tells every pattern of %s, at any place", (dtype) => {
+    const into = new Float32Array(1);
+    const toFloats = dtype === "F16" ? halfToFloats : bfloatToFloats;
+    const wrong: number[] = [];
+    for (let bits = 0; bits < 65536; bits++) {
+      const finite = toFloats(Uint16Array.of(bits), into);
+      const zeros = new Uint16Array(5);
+      for (let at = 0; at < zeros.length; at++) {
+        const one = zeros.slice();
+        one[at] = bits;
+        if (areFinite(dtype, one) !== finite || areFinite(dtype, one.subarray(1)) !== (finite || at === 0))
+          wrong.push(bits);
+      }
+    }
+    expect(wrong).toEqual([]);
   });
 });

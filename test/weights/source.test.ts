@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { SafeTensor } from "safetensors";
 import { describe, expect, it } from "vitest";
+import { FORMATS } from "../../kernels/formats/index.ts";
 import { WeightsError } from "../../src/errors.ts";
+import { packRows, rowPlanes } from "../../src/tensor/format.ts";
 import { nodeFiles } from "../../src/weights/node_files.ts";
 import { readSafetensorsHeader } from "../../src/weights/safetensors.ts";
 import { safetensorsSource } from "../../src/weights/source.ts";
@@ -59,6 +61,41 @@ describe("a tensor as a matrix", () => {
     const source = await sourceOf({ t: { dtype: "F32", shape, data: new Float32Array(size) } });
     const matrix = source.matrix("t");
     expect([matrix.rows, matrix.cols]).toEqual([rows, cols]);
+  });
+
+  it.each(["F16", "BF16"] as const)(
+    "gives planes of %s as the file has them, padded to whole groups",
+    async (dtype) => {
+      const format = FORMATS[dtype === "F16" ? "f16" : "bf16"];
+      for (const cols of [64, 40]) {
+        const bits = Array.from({ length: 5 * cols }, (_, i) => 0x3c00 + 7 * i);
+        const source = (await sourceOf({ t: half(dtype, [5, cols], ...bits) })).matrix("t", 1, 4);
+        expect(source.dtype).toBe(dtype);
+        const planes = rowPlanes(format, 2, cols).map((plane) => plane.fill(0xa5));
+        expect(await source.readPlanes!(format, 1, 2, planes)).toBe(true);
+        const rows = new Float32Array(2 * cols);
+        await source.readRows(1, 2, rows);
+        const packed = rowPlanes(format, 2, cols);
+        packRows(format, rows, 2, cols, packed);
+        expect(planes).toEqual(packed);
+        await expect(source.readPlanes!(format, 3, 2, planes)).rejects.toThrow("rows 3 to 5 of 4 of t");
+        for (const other of [FORMATS.f32, FORMATS[dtype === "F16" ? "bf16" : "f16"], FORMATS.q8])
+          expect(await source.readPlanes!(other, 0, 1, rowPlanes(other, 1, cols))).toBe(false);
+      }
+    },
+  );
+
+  it.each([
+    ["F16", 0x7c00],
+    ["BF16", 0xff80],
+  ])("names the weight that is no number where planes of %s are read", async (dtype, bits) => {
+    const source = (
+      await sourceOf({ t: half(dtype, [2, 32], ...new Array(40).fill(0x3c00), bits, ...new Array(23).fill(0)) })
+    ).matrix("t");
+    const format = FORMATS[dtype === "F16" ? "f16" : "bf16"];
+    await expect(source.readPlanes!(format, 1, 1, rowPlanes(format, 1, 32))).rejects.toThrow(
+      /holds -?Infinity at \[1, 8\]/,
+    );
   });
 
   it("cuts one expert out of a fused tensor", async () => {

@@ -1,7 +1,7 @@
 // bf16: the upper halves of f32s; an element is two columns.
 
 import type { Format } from "../../../src/tensor/format.ts";
-import { bfloatToFloats } from "../../../src/tensor/half.ts";
+import { bfloatToFloats, toFiniteBfloat } from "../../../src/tensor/half.ts";
 import { words } from "../bits.ts";
 
 export const bf16 = {
@@ -11,6 +11,11 @@ export const bf16 = {
   arithmetics: ["f32"],
   unpack([weights], cols, into) {
     bfloatToFloats(words(weights!).subarray(0, cols), into);
+  },
+  pack(row, [weights]) {
+    const out = words(weights!);
+    for (let i = 0; i < row.length; i++) out[i] = toFiniteBfloat(row[i]!);
+    out.fill(0, row.length);
   },
   ggml: {
     type: 30,

@@ -4,7 +4,7 @@
 import { formatOf } from "../../../kernels/formats/index.ts";
 import { WeightsError } from "../../errors.ts";
 import { Kept } from "../../tensor/kept.ts";
-import type { MatrixSource, StoredTensor, WeightSource } from "../../tensor/types.ts";
+import type { MatrixSource, WeightSource } from "../../tensor/types.ts";
 import type { Levels } from "./affine.ts";
 import { packingOf } from "./config.ts";
 import type { Packing, Parts } from "./packing.ts";
@@ -66,7 +66,7 @@ function unpacking(source: WeightSource, packing: Packing): WeightSource {
     matrix(name, first, rows) {
       taken.add(name);
       const base = baseOf(name);
-      if (base === null) return asStored(source.matrix(name, first, rows), source.stored!(name), first ?? 0);
+      if (base === null) return asStored(source.matrix(name, first, rows));
       const whole = packing.matrix(partsOf(base), kept);
       return first === undefined ? whole : someRows(whole, first, rows ?? whole.rows - first);
     },
@@ -74,35 +74,12 @@ function unpacking(source: WeightSource, packing: Packing): WeightSource {
 }
 
 /** In the format of its dtype: what a quantized checkpoint leaves as it was stays so. */
-function asStored(matrix: MatrixSource, tensor: StoredTensor, start: number): MatrixSource {
-  const { name, rows, cols } = matrix;
-  const { dtype } = tensor;
-  const readRows: MatrixSource["readRows"] = (first, count, into) => matrix.readRows(first, count, into);
-  const format = formatOf(dtype.toLowerCase());
-  if (dtype === "F32") return { name, rows, cols, readRows, format };
-  const exponent = dtype === "F16" ? 0x7c00 : 0x7f80;
+function asStored(matrix: MatrixSource): MatrixSource {
+  const { name, rows, cols, dtype } = matrix;
   return {
-    name,
-    rows,
-    cols,
-    readRows,
-    format,
-    async readPlanes(wanted, first, count, [plane]) {
-      if (wanted !== format) return false;
-      if (first < 0 || count < 0 || first + count > rows)
-        throw new RangeError(`rows ${first} to ${first + count} of ${rows} of ${name}`);
-      const raw = plane!.length === 2 * count * cols ? plane! : new Uint8Array(2 * count * cols);
-      await tensor.read(2 * (start + first) * cols, raw);
-      const numbers = new Uint16Array(raw.buffer, raw.byteOffset, count * cols);
-      let carry = 0; // into the sign, from an exponent of all ones only
-      for (let i = 0; i < numbers.length; i++) carry |= (numbers[i]! & exponent) + (exponent & -exponent);
-      if (carry & 0x8000) await readRows(first, count, new Float32Array(count * cols)); // says which
-      if (raw === plane) return true;
-      const rowBytes = plane!.length / count;
-      plane!.fill(0);
-      for (let r = 0; r < count; r++) plane!.set(raw.subarray(2 * r * cols, 2 * (r + 1) * cols), r * rowBytes);
-      return true;
-    },
+    ...{ name, rows, cols, format: formatOf(dtype!.toLowerCase()) },
+    readRows: (first, count, into) => matrix.readRows(first, count, into),
+    readPlanes: async (...range) => (await matrix.readPlanes?.(...range)) ?? false,
   };
 }
 

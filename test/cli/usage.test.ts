@@ -22,7 +22,7 @@ describe("wrong usage: exit code 2, one line", () => {
         [["generate", "x", "--seed", "-2"], /Expected an integer/],
         [["generate", "x", "-n", "-2"], /Expected an integer/],
         [["generate", "x", "--backend", "cuda"], /Allowed choices are auto, webgpu, cpu/],
-        [["generate", "x", "--weights", "q5"], /Allowed choices are auto, f32, f16, q8, q6_k, q5_k, .* q2_k\./],
+        [["generate", "x", "--weights", "q5"], /Allowed choices are auto, f32, f16, bf16, q8, q6_k, q5_k, .* q2_k\./],
         [["generate", "x", "--kv", "q4"], /Allowed choices are f32, f16, q8\./],
         [["generate", "x", "--gpu-memory", "6XB"], /Expected a size in bytes/],
         [["generate", "x", "--ram", "-1"], /Expected a size in bytes/],

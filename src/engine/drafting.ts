@@ -43,11 +43,10 @@ export class Drafting {
   begin(ahead: boolean, constraint?: Constraint): Speculation {
     const drafter = this.#draft && new Drafter(this.#draft);
     const { vocab, spelling, encode } = this.#words;
-    const forced = () => (spelling ? forcedTokens(constraint, encode) : []);
     const parts = { rows: this.#rows, wanted: this.#wanted, spelling, drafter, totals: this.#counts };
     return new Speculation(vocab, this.#costs[ahead ? "ahead" : "host"], {
       ...parts,
-      forced,
+      ...(spelling && constraint?.forced && { forced: () => forcedTokens(constraint, encode) }),
       forcedRight: this.#forcedRight,
     });
   }

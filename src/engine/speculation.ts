@@ -20,6 +20,8 @@ import { TextLookup, type TextMatch } from "./text_lookup.ts";
 /** Drafted tokens that a step may have; products take rows by four. */
 const DRAFTS = [1, 2, 3, 5, 7, 11, 15] as const;
 
+const NONE: readonly number[] = [];
+
 type Counts = { -readonly [K in keyof SpeculationCounts]: number };
 
 /** Proposes what may follow a text: see drafter.ts. */
@@ -85,7 +87,7 @@ export class Speculation {
   /** @param vocab V */
   constructor(vocab: number, costs: StepCosts, parts: SpeculationParts = {}) {
     const { rows = Number.POSITIVE_INFINITY, wanted = () => true, drafter, totals, spelling = null } = parts;
-    this.#forced = parts.forced ?? (() => []);
+    this.#forced = parts.forced ?? (() => NONE);
     this.#forcedRight = parts.forcedRight ?? new ForcedShares();
     this.#rows = rows;
     this.#lookup = new TextLookup(vocab, spelling);
@@ -111,12 +113,15 @@ export class Speculation {
       const expected = this.#lookup.after(this.#match, 0);
       this.#right.note(this.#match, expected, this.#size(expected), expected === text[seen]);
     }
-    const [awaited, ...later] = this.#awaited;
-    const forced = awaited === text[seen];
-    if (awaited !== undefined) this.#forcedRight.note(later.length === 0, forced);
-    this.#awaited = forced ? later : [];
+    if (this.#awaited.length > 0) this.#noteForced(text[seen]!);
     for (let i = seen; i < text.length; i++) this.#lookup.push(text[i]!);
     this.#match = this.#lookup.find();
+  }
+
+  #noteForced(id: number): void {
+    const [awaited, ...later] = this.#awaited;
+    this.#forcedRight.note(later.length === 0, awaited === id);
+    this.#awaited = awaited === id ? later : NONE;
   }
 
   /**
@@ -156,16 +161,27 @@ export class Speculation {
     this.#proposed = [];
     this.#offersProposed = proposed.length > 0;
     if (!this.#wanted()) return [];
-    const match = this.#match!;
-    const found = Array.from({ length: this.#expected(limit) }, (_, i) => this.#lookup.after(match, i));
+    const found = this.#found(limit);
     const likely = proposed.length > 0 ? proposed : found;
-    this.#awaited = this.#forced().filter((id) => id < this.#vocab);
+    const awaited = this.#forced();
+    if (awaited.length === 0) {
+      this.#awaited = awaited;
+      return likely;
+    }
+    this.#awaited = awaited.filter((id) => id < this.#vocab);
     const forced = this.#mostForced(this.#awaited, limit);
     if (forced.every((id, i) => id === likely[i])) return likely;
-    const ofMatch = this.#promise(found.length, (n) => this.#chance(match, n));
+    const ofMatch = this.#promise(found.length, (n) => this.#chance(this.#match!, n));
     if (proposed.length === 0 && ofMatch > this.#promise(forced.length, this.#chanceOf(this.#awaited))) return found;
     this.#offersProposed = false;
     return forced;
+  }
+
+  /** Those behind the match that promise the most. */
+  #found(limit: number): readonly number[] {
+    const match = this.#match;
+    const count = this.#expected(limit);
+    return match === null || count === 0 ? NONE : Array.from({ length: count }, (_, i) => this.#lookup.after(match, i));
   }
 
   /** Tokens that a step with so many drafts promises in the time of one without. */

@@ -45,6 +45,11 @@ const LAST: Class = { expected: 0.9 };
 const REST: Class = { expected: 0.6 };
 const NO_REST: Class = { expected: 0.1 };
 
+/** Whether the text is taken for a copy of what lies behind a match. */
+export function isCopy({ length, near }: TextMatch): boolean {
+  return near || length >= COPY;
+}
+
 export class MatchShares {
   readonly #right = new Map<Class, Share>();
   /** By token: whether it was right when it was expected last. */

@@ -11,7 +11,7 @@ import type { SpeculationCounts } from "./api.ts";
 import { DEPTH } from "./depth.ts";
 import type { Drafter } from "./drafter.ts";
 import { ForcedShares } from "./forced_tokens.ts";
-import { MatchShares } from "./match_shares.ts";
+import { isCopy, MatchShares } from "./match_shares.ts";
 import { mostGain } from "./most_gain.ts";
 import type { Spelling } from "./spelling.ts";
 import type { StepCosts } from "./step_costs.ts";
@@ -163,7 +163,8 @@ export class Speculation {
     if (!this.#wanted()) return [];
     const found = this.#found(limit);
     const likely = proposed.length > 0 ? proposed : found;
-    const awaited = this.#forced();
+    // How a copy is spelled says more than how the tokenizer would spell it.
+    const awaited = this.#match && isCopy(this.#match) ? NONE : this.#forced();
     if (awaited.length === 0) {
       this.#awaited = awaited;
       return likely;

@@ -24,8 +24,8 @@ export function measuredCost(tokens: number): number {
   return from + ((to - from) * (tokens - below)) / (above - below);
 }
 
-/** Steps cost what they are said to. */
-class GivenCosts extends StepCosts {
+/** Steps of so many tokens cost so much of a step of one, whatever they take here. */
+export class GivenCosts extends StepCosts {
   override readonly relative: (tokens: number) => number;
 
   constructor(relative: (tokens: number) => number) {

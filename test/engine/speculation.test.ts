@@ -3,6 +3,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { GivenCosts } from "../../bench/speculation/replay.ts";
 import type { GenerateOptions } from "../../src/engine/api.ts";
 import { MatchShares } from "../../src/engine/match_shares.ts";
 import { PromptLookup } from "../../src/engine/prompt_lookup.ts";
@@ -12,22 +13,6 @@ import { StepCosts } from "../../src/engine/step_costs.ts";
 import type { Constraint } from "../../src/grammar/types.ts";
 import { expectIdle, type FakeOptions, fakeBackend, logitsAfter, on, VOCAB } from "../support/fake_backend.ts";
 import { collect } from "../support/pieces.ts";
-
-/** Steps of so many tokens cost so much of a step of one, whatever they take here. */
-class FixedCosts extends StepCosts {
-  override readonly relative: (tokens: number) => number;
-
-  constructor(relative: (tokens: number) => number) {
-    super();
-    this.relative = relative;
-  }
-
-  override get one(): number {
-    return 1;
-  }
-
-  override note(): void {}
-}
 
 /** Follows a text token by token, as if each was chosen. */
 function followed(text: readonly number[], step: StepCosts): Speculation {
@@ -51,7 +36,7 @@ function copying(period: number, options: FakeOptions = {}) {
   });
 }
 
-const free = () => new Speculation(VOCAB, new FixedCosts(() => 1));
+const free = () => new Speculation(VOCAB, new GivenCosts(() => 1));
 
 /** The same, of tokens whose bytes may be other tokens' too; the end token has none. */
 const PIECES = ["", "a", "b", "c", "ab", "ba", "bc", "cb", "ca", "ac", "abc", "cab", "bab", "aba", "aa", "bb"];
@@ -63,7 +48,7 @@ const spelling: Spelling = {
     return at < 0 ? null : at;
   },
 };
-const spelled = () => new Speculation(VOCAB, new FixedCosts(() => 1), { spelling });
+const spelled = () => new Speculation(VOCAB, new GivenCosts(() => 1), { spelling });
 
 describe("prompt lookup", () => {
   it.each([
@@ -113,7 +98,7 @@ describe("how much is drafted", () => {
     ["less where each costs", (n: number) => 1 + 0.02 * n * n, 11],
     ["nothing where a step of two costs two", (n: number) => n, 0],
   ])("%s", (_, cost, most) => {
-    const speculation = followed(cycle, new FixedCosts(cost));
+    const speculation = followed(cycle, new GivenCosts(cost));
     const drafted = speculation.draft(100);
     expect(drafted.length).toBeLessThanOrEqual(most);
     expect(drafted.length > 0).toBe(most > 0);
@@ -123,9 +108,9 @@ describe("how much is drafted", () => {
   });
 
   it("nothing of a text whose repeated pairs go on otherwise, at a usual cost", () => {
-    const speculation = followed(random, new FixedCosts((n) => 1 + 0.3 * (n - 1)));
+    const speculation = followed(random, new GivenCosts((n) => 1 + 0.3 * (n - 1)));
     const misleading = Array.from({ length: 100 }, (_, i) => (i % 3 === 2 ? 20 + i / 3 : i % 3)).map(Math.floor);
-    const misled = followed([...misleading, 0, 1], new FixedCosts((n) => 1 + 0.3 * (n - 1)));
+    const misled = followed([...misleading, 0, 1], new GivenCosts((n) => 1 + 0.3 * (n - 1)));
     expect(misled.draft(8)).toEqual([]);
     expect(speculation.counts).toEqual({ drafted: 0, accepted: 0 });
   });
@@ -152,14 +137,14 @@ describe("how much is drafted", () => {
     ],
     ["but not where a step with drafts takes much longer than one that runs ahead", [...cycle], 4.5, [true, false]],
   ])("steps that run ahead are halted %s", (_, text, two, [drafts, halts]) => {
-    const speculation = followed(text, new FixedCosts((n) => (n === 1 ? 1 : two + 0.1 * (n - 2))));
+    const speculation = followed(text, new GivenCosts((n) => (n === 1 ? 1 : two + 0.1 * (n - 2))));
     expect(speculation.leads(7)).toBe(halts);
     expect(speculation.draft(7).length > 0).toBe(drafts);
   });
 
   it("nothing while it is not wanted", () => {
     let wanted = false;
-    const speculation = new Speculation(100, new FixedCosts(() => 1), { wanted: () => wanted });
+    const speculation = new Speculation(100, new GivenCosts(() => 1), { wanted: () => wanted });
     for (let n = 1; n <= cycle.length; n++) speculation.follow(cycle.slice(0, n));
     expect(speculation.draft(8)).toEqual([]);
     wanted = true;
@@ -339,7 +324,7 @@ describe("an answer with drafts", () => {
   it("counts over all answers never fall: a draft counts when it is known whether it was chosen", async () => {
     const totals = { drafted: 0, accepted: 0 };
     const drafting = copying(5, {
-      speculate: () => new Speculation(VOCAB, new FixedCosts(() => 1), { totals }),
+      speculate: () => new Speculation(VOCAB, new GivenCosts(() => 1), { totals }),
     });
     const own = { drafted: 0, accepted: 0 };
     for (const length of [7, 100, 23]) {
